@@ -1,0 +1,1 @@
+"""The engine, its results and its report."""

@@ -1,0 +1,1 @@
+"""The venue: the only door to the exchange."""

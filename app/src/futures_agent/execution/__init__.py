@@ -1,0 +1,1 @@
+"""Fill rules, costs and rounding, once for backtest, paper and simulator."""

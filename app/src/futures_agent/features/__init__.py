@@ -1,0 +1,1 @@
+"""Market maths, online: small states and a step that sees one closed bar."""

@@ -1,0 +1,1 @@
+"""What a healthy host looks like, measured."""

@@ -1,0 +1,1 @@
+"""Programs: one module per unit, all run through one harness."""

@@ -1,0 +1,1 @@
+"""Words everybody uses: timeframe, candle, instrument, and what a good series of candles is."""

@@ -1,0 +1,1 @@
+"""Sizing and limits. Pure, no I/O."""

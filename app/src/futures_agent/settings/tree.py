@@ -1,0 +1,198 @@
+"""The settings tree: every default of the product, one field per line, the unit in the name.
+
+A value that would make no sense cannot be built: bounds are part of the types.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+from futures_agent.market.timeframe import Timeframe
+
+TimeframeName = Literal["D1", "H4", "H1", "M15"]
+SymbolName = Annotated[str, Meta(min_length=3, max_length=40, pattern=r"^\S+$")]
+HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
+Share = Annotated[float, Meta(gt=0, le=1)]
+PositiveInt = Annotated[int, Meta(gt=0)]
+PositiveFloat = Annotated[float, Meta(gt=0)]
+NonNegativeFloat = Annotated[float, Meta(ge=0)]
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+
+# Sixty liquid coin perpetuals; the inventory replaces the list.
+DEFAULT_SYMBOLS = tuple(
+    f"{base}USDT"
+    for base in (
+        "BTC ETH BNB SOL XRP DOGE ADA TRX LINK AVAX SUI XLM DOT HBAR LTC BCH UNI 1000PEPE NEAR APT "
+        "ICP ETC AAVE ATOM VET FIL ARB OP INJ 1000SHIB ALGO RENDER SEI STX IMX GRT TIA LDO JUP RUNE "
+        "SAND MANA AXS THETA GALA FLOW EGLD CHZ APE DYDX CRV SNX COMP ZEC DASH KSM ENJ 1INCH ENS WLD"
+    ).split()
+)
+
+
+class PathSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where things lie."""
+
+    state_dir: str = "/var/lib/crypto-futures-agent"
+
+    @property
+    def state(self) -> Path:
+        return Path(self.state_dir)
+
+    @property
+    def database(self) -> Path:
+        return self.state / "db" / "crypto_agent.db"
+
+    @property
+    def locked_flag(self) -> Path:
+        """While this file exists no program opens the database for writing."""
+        return self.state / "db" / "LOCKED"
+
+    @property
+    def writer_lock(self) -> Path:
+        """Jobs that write the database take this lock in turn."""
+        return self.state / "db" / "writer.lock"
+
+    @property
+    def results(self) -> Path:
+        return self.state / "backtest" / "results"
+
+    @property
+    def holds(self) -> Path:
+        return self.state / "holds"
+
+    @property
+    def exchange_state(self) -> Path:
+        """What every program of the host shares about the exchange: weight used, ban, clock offset."""
+        return self.state / "exchange"
+
+    def job(self, name: str) -> Path:
+        """The state directory of one job: its run records and reports."""
+        return self.state / "jobs" / name
+
+
+class ExchangeSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The venue's REST interface."""
+
+    rest_url: HttpUrl = "https://fapi.binance.com"
+    weight_limit_per_min: PositiveInt = 2400  # replaced by what exchangeInfo says
+    weight_limit_share: Share = 0.5
+    connect_timeout_s: PositiveFloat = 3.05
+    read_timeout_s: PositiveFloat = 10.0
+    concurrency: Annotated[int, Meta(ge=1, le=32)] = 8
+    close_grace_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000  # a candle counts as closed this late
+    clock_resync_s: PositiveFloat = 300.0
+    time_scale: Annotated[float, Meta(gt=0, le=100_000)] = 1.0  # >1 only against a simulator's fast clock
+
+
+class DataSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is collected, and when it counts as good."""
+
+    symbols: Annotated[tuple[SymbolName, ...], Meta(min_length=1)] = DEFAULT_SYMBOLS
+    timeframes: Annotated[tuple[TimeframeName, ...], Meta(min_length=1)] = ("D1", "H4", "H1")
+    history_days: Annotated[int, Meta(ge=1, le=3650)] = 365
+    stale_after_h_d1: PositiveFloat = 168.0
+    stale_after_h_h4: PositiveFloat = 24.0
+    stale_after_h_h1: PositiveFloat = 6.0
+    stale_after_h_m15: PositiveFloat = 2.0
+    coverage_min: Share = 0.95
+    max_gap_candles: Annotated[int, Meta(ge=0)] = 2
+
+    def stale_after_ms(self, timeframe: Timeframe) -> int:
+        """Return the age, in ms, past which the newest closed candle is stale."""
+        hours: float = getattr(self, f"stale_after_h_{timeframe.name.lower()}")
+        return int(hours * 3_600_000)
+
+    @property
+    def frames(self) -> tuple[Timeframe, ...]:
+        return tuple(Timeframe[name] for name in self.timeframes)
+
+
+class SyncSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The data-sync job."""
+
+    page_limit: Annotated[int, Meta(ge=1, le=1500)] = 499  # the cheapest page per candle
+    refetch_candles: Annotated[int, Meta(ge=0, le=50)] = 2  # newest stored candles asked for again
+    attempts: PositiveInt = 5
+    retry_wait_s: PositiveFloat = 5.0
+    retry_wait_factor: Annotated[float, Meta(ge=1)] = 3.0
+    retry_jitter: Annotated[float, Meta(ge=0, le=1)] = 0.1
+
+
+class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """SQLite."""
+
+    cache_mb: Annotated[int, Meta(ge=1, le=1024)] = 10
+    busy_timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] = 10_000
+    writer_lock_wait_s: PositiveFloat = 600.0
+
+
+class StrategySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which strategy decides, here and in live trading alike."""
+
+    name: str = "ema_cross"  # an entry point of `futures_agent.strategies`, or `package.module:NAME`
+    timeframe: TimeframeName = "H1"
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+class RiskSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizing and caps."""
+
+    risk_per_trade: Share = 0.01  # of equity, lost when the stop is hit
+    fixed_notional: NonNegativeFloat = 0.0  # quote units per entry; 0 sizes by risk_per_trade
+    max_leverage: PositiveFloat = 3.0
+    max_positions: PositiveInt = 8
+
+
+class CostSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What trading costs."""
+
+    maker_fee_bps: NonNegativeFloat = 2.0
+    taker_fee_bps: NonNegativeFloat = 5.0
+    slippage_bps: NonNegativeFloat = 1.0
+    funding: bool = True
+    funding_fallback_bps: float = 1.0  # charged per 8 h where no rate was recorded; said in the result
+
+
+class GateSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a backtest must reach to count as PASSED."""
+
+    min_trades: Annotated[int, Meta(ge=0)] = 30
+    min_profit_factor: NonNegativeFloat = 1.1
+    min_sharpe: float = 1.0
+    max_drawdown: Share = 0.15
+
+
+class BacktestSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The nightly backtest."""
+
+    enabled: bool = True
+    days: Annotated[int, Meta(ge=1, le=3650)] = 365
+    initial_equity: PositiveFloat = 10_000.0
+    start_time_utc: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "23:30"
+    late_limit_min: PositiveFloat = 10.0  # a timer start later than this is skipped
+    keep_results: PositiveInt = 90
+
+
+class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Logging to the journal."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything, as one frozen tree."""
+
+    paths: PathSettings = field(default_factory=PathSettings)
+    exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    sync: SyncSettings = field(default_factory=SyncSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    strategy: StrategySettings = field(default_factory=StrategySettings)
+    risk: RiskSettings = field(default_factory=RiskSettings)
+    costs: CostSettings = field(default_factory=CostSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
+    backtest: BacktestSettings = field(default_factory=BacktestSettings)
+    log: LogSettings = field(default_factory=LogSettings)

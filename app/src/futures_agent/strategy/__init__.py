@@ -1,0 +1,1 @@
+"""Deciding: what to do with a closed bar. Pure, no I/O."""
