@@ -1,0 +1,295 @@
+"""agentctl: one subcommand per job and per runbook action.
+
+Every command ends with a documented exit code (`futures_agent.errors.ExitCode`), and an expected fault is
+one line on stderr. Imports happen inside the commands: none pays for what another needs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from futures_agent import __version__
+from futures_agent.errors import AgentError, ExitCode, Refuse, exit_code_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from futures_agent.market.timeframe import Timeframe
+    from futures_agent.settings import Effective, Settings
+
+app = typer.Typer(
+    name="agentctl",
+    help="Operate the crypto futures agent: run a job now, see its state, hold what should wait.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+database_app = typer.Typer(help="Look after the database.", no_args_is_help=True)
+app.add_typer(database_app, name="db")
+
+SymbolsOption = Annotated[
+    str | None, typer.Option("--symbols", help="Only these, comma-separated: BTCUSDT,ETHUSDT.")
+]
+TimeframesOption = Annotated[
+    str | None, typer.Option("--timeframes", help="Only these, comma-separated: D1,H4,H1,M15.")
+]
+
+
+class _Choice:
+    """What the global options chose; settings are read when a command asks for them."""
+
+    config: Path | None = None
+    overrides: dict[str, str] = {}
+
+
+@app.callback()
+def choose(
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings file; default /etc/crypto-futures-agent/agent.toml.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting; may be repeated."),
+    ] = None,
+) -> None:
+    """Read the global options."""
+    _Choice.config = config
+    _Choice.overrides = dict(_split_setting(text) for text in setting or [])
+
+
+def _split_setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or "." not in key:
+        raise Refuse(f"--set {text!r}: write section.key=value, such as backtest.days=90")
+    return key, value
+
+
+def _effective() -> Effective:
+    from futures_agent.settings import load
+
+    return load(_Choice.config, overrides=_Choice.overrides)
+
+
+def _settings() -> Settings:
+    from futures_agent.program.log import start_logging
+
+    settings = _effective().settings
+    start_logging(settings.log.level)
+    return settings
+
+
+def _symbols(text: str | None) -> Sequence[str] | None:
+    if text is None:
+        return None
+    symbols = [part.strip().upper() for part in text.split(",") if part.strip()]
+    if not symbols:
+        raise Refuse("--symbols: no symbol given; write BTCUSDT,ETHUSDT")
+    return symbols
+
+
+def _timeframes(text: str | None) -> Sequence[Timeframe] | None:
+    from futures_agent.market.timeframe import Timeframe
+
+    if text is None:
+        return None
+    names = [part.strip().upper() for part in text.split(",") if part.strip()]
+    unknown = [name for name in names if name not in Timeframe.__members__]
+    if unknown or not names:
+        raise Refuse(f"--timeframes: {', '.join(unknown) or 'none given'}; possible: {_listed(Timeframe)}")
+    return [Timeframe[name] for name in names]
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(one.name for one in names)
+
+
+def _end(code: ExitCode) -> None:
+    raise typer.Exit(int(code))
+
+
+@app.command("data-sync")
+def data_sync(symbols: SymbolsOption = None, timeframes: TimeframesOption = None) -> None:
+    """Fetch what candles have newly closed, back-fill what is missing."""
+    from futures_agent.jobs import data_sync as job
+    from futures_agent.program.slices import in_own_slice
+
+    in_own_slice(job.NAME)
+    _end(job.run(_settings(), _symbols(symbols), _timeframes(timeframes)))
+
+
+@app.command("data-validation")
+def data_validation(symbols: SymbolsOption = None, timeframes: TimeframesOption = None) -> None:
+    """Judge the stored candles; while they are bad, the backtest is blocked."""
+    from futures_agent.jobs import data_validation as job
+    from futures_agent.program.slices import in_own_slice
+
+    in_own_slice(job.NAME)
+    code = job.run(_settings(), _symbols(symbols), _timeframes(timeframes))
+    _end(code)
+
+
+@app.command()
+def backtest(symbols: SymbolsOption = None) -> None:
+    """Backtest the strategy on the stored candles; leaves a JSON result and an HTML report."""
+    from futures_agent.jobs import backtest as job
+    from futures_agent.program.slices import in_own_slice
+
+    in_own_slice(job.NAME)
+    _end(job.run(_settings(), _symbols(symbols)))
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show freshness, coverage, last runs and the last backtest on one screen."""
+    from futures_agent.health.screen import print_status
+    from futures_agent.health.status import gather
+
+    gathered = gather(_settings())
+    if as_json:
+        _print_json(gathered)
+    else:
+        print_status(gathered)
+
+
+@app.command()
+def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Print the effective settings and where each came from; secrets are masked."""
+    rows = _effective().rows()
+    if as_json:
+        _print_json({key: {"value": value, "origin": origin} for key, value, origin in rows})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    for key, value, origin in rows:
+        shown = f"{len(value)}: {', '.join(value)}" if isinstance(value, list | tuple) else str(value)
+        table.add_row(key, shown, origin, style=None if origin == "default" else "bold")
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def hold(
+    unit: Annotated[str, typer.Argument(help="backtest, data-sync or data-validation.")],
+    why: Annotated[str, typer.Option("--why", help="The reason; the journal shows it.")],
+) -> None:
+    """Keep a unit from starting, by timer or by hand, until it is released."""
+    from futures_agent.program.holds import set_hold
+
+    held = set_hold(_settings().paths.holds, unit, why)
+    print(f"{unit} held since {held.since}: {held.why}; `agentctl release {unit}` ends it")
+
+
+@app.command()
+def release(unit: Annotated[str, typer.Argument(help="The held unit.")]) -> None:
+    """End a hold."""
+    from futures_agent.program.holds import release as end_hold
+
+    was_held = end_hold(_settings().paths.holds, unit)
+    print(f"{unit} released" if was_held else f"{unit} was not held")
+
+
+@database_app.command("migrate")
+def migrate_database() -> None:
+    """Create the database, or bring its schema up to date."""
+    from contextlib import closing
+
+    from futures_agent.store.database import database_errors, open_writer
+    from futures_agent.store.migrate import schema_version
+
+    settings = _settings()
+    path = settings.paths.database
+    with database_errors(path), closing(open_writer(path, settings.database)) as db:
+        print(f"{path}: schema {schema_version(db)}")
+
+
+@database_app.command("check")
+def check_database(
+    full: Annotated[bool, typer.Option("--full", help="integrity_check instead of quick_check.")] = False,
+) -> None:
+    """Look for damage in the database; exit 14 when there is any."""
+    from futures_agent.store.integrity import integrity_check, quick_check
+
+    path = _settings().paths.database
+    if not path.exists():
+        print(f"{path}: no database yet; the first data-sync creates it")
+        return
+    seconds = integrity_check(path) if full else quick_check(path)
+    print(f"{path}: {'integrity_check' if full else 'quick_check'} ok, {seconds:.2f} s")
+
+
+@app.command("warm-up")
+def warm_up() -> None:
+    """Compile what the nightly backtest needs, so that the first night is not slower."""
+    from futures_agent.compiled import warm_up as compile_all
+
+    print(compile_all())
+
+
+@app.command()
+def simulator(
+    data: Annotated[Path | None, typer.Option(help="Folder or file of candles (Parquet, CSV).")] = None,
+    symbols: SymbolsOption = None,
+    start: Annotated[str | None, typer.Option(help="Where its clock starts: 2025-06-30T23:30Z.")] = None,
+    scale: Annotated[float, typer.Option(help="How much faster than real time its clock runs.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the generated candles.")] = 1,
+    latency_ms: Annotated[float, typer.Option(help="Added to every answer.")] = 0.0,
+    port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 8099,
+    url_file: Annotated[Path | None, typer.Option(help="Write the URL here once it answers.")] = None,
+) -> None:
+    """Run an exchange on this machine: the real protocol, generated or recorded candles, its own clock."""
+    from futures_agent.simulator.command import run_simulator
+
+    run_simulator(
+        data=data,
+        symbols=_symbols(symbols),
+        start=start,
+        scale=scale,
+        seed=seed,
+        latency_ms=latency_ms,
+        port=port,
+        url_file=url_file,
+    )
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Folder of real candles instead of generated ones.")] = None,
+    directory: Annotated[Path, typer.Option(help="Scratch directory; emptied first.")] = Path(".demo"),
+) -> None:
+    """From candles to a backtest report and the status screen, against the simulator. No keys, no root."""
+    from futures_agent.demo import run_demo
+
+    run_demo(directory, data)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(f"crypto-futures-agent {__version__}")
+
+
+def _print_json(value: Any) -> None:
+    import msgspec
+
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def main() -> None:
+    """Run agentctl; every expected fault ends in one line and its exit code."""
+    try:
+        app()
+    except AgentError as error:
+        print(f"agentctl: {error}", file=sys.stderr)
+        sys.exit(exit_code_of(error))
+    except BrokenPipeError:
+        sys.exit(ExitCode.OK)
+
+
+if __name__ == "__main__":
+    main()

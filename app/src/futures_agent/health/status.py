@@ -1,0 +1,87 @@
+"""What `agentctl status` shows, gathered from the files and the database; opens nothing for writing."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import msgspec
+
+from futures_agent.backtest.result import ResultSummary, read_latest
+from futures_agent.clock import SystemClock
+from futures_agent.errors import AgentError
+from futures_agent.exchange.clock import ExchangeClock
+from futures_agent.health.data import DataReport, assess
+from futures_agent.program.blocks import read_block
+from futures_agent.program.holds import HOLDABLE, Hold, read_hold
+from futures_agent.program.records import RunLog, RunRecord
+from futures_agent.settings import Settings
+from futures_agent.store.database import database_errors, open_reader
+
+JOBS = ("data-sync", "data-validation", "backtest")
+
+
+class JobState(msgspec.Struct, frozen=True, kw_only=True):
+    """One job: its newest run, and whether it may run."""
+
+    name: str
+    last: RunRecord | None
+    outcome: str | None
+    hold: Hold | None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything on the status screen."""
+
+    now_ms: int  # host time
+    exchange_now_ms: int
+    symbols: int
+    database_mb: float | None
+    data: DataReport | None
+    data_fault: str | None  # why there is no report on the data
+    blocked: list[str]  # why the backtest is blocked
+    jobs: list[JobState]
+    backtest: ResultSummary | None
+
+
+def gather(settings: Settings) -> Status:
+    """Gather the state of the host; a part that cannot be read is shown as such, never fatal."""
+    paths = settings.paths
+    exchange_now_ms = ExchangeClock.load(paths.exchange_state).now_ms()
+    data, fault = None, None
+    try:
+        with (
+            database_errors(paths.database),
+            closing(open_reader(paths.database, settings.database)) as db,
+        ):
+            data = assess(db, settings.data, now_ms=exchange_now_ms)
+    except AgentError as error:
+        fault = str(error)
+    return Status(
+        now_ms=SystemClock().now_ms(),
+        exchange_now_ms=exchange_now_ms,
+        symbols=len(settings.data.symbols),
+        database_mb=_database_mb(settings),
+        data=data,
+        data_fault=fault,
+        blocked=read_block(paths.job("data-validation")),
+        jobs=[_job_state(settings, name) for name in JOBS],
+        backtest=read_latest(paths.results),
+    )
+
+
+def _database_mb(settings: Settings) -> float | None:
+    try:
+        return settings.paths.database.stat().st_size / 1e6
+    except OSError:
+        return None
+
+
+def _job_state(settings: Settings, name: str) -> JobState:
+    runs = RunLog(settings.paths.job(name)).recent(1)
+    last = runs[-1] if runs else None
+    return JobState(
+        name=name,
+        last=last,
+        outcome=last.outcome if last else None,
+        hold=read_hold(settings.paths.holds, name) if name in HOLDABLE else None,
+    )

@@ -1,0 +1,75 @@
+"""Small files that must be whole or absent, and logs that only grow."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from futures_agent.errors import Refuse, Retry
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `content`: a reader sees the old file or the new one, never a part.
+
+    Raises
+    ------
+    Retry
+        The disk is full or failing; the old file is untouched.
+    Refuse
+        No permission to write there.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_directory(path.parent)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise explain_os_error(error, path) from None
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append one line and wait until it is on the disk.
+
+    Raises
+    ------
+    Retry
+        The disk is full or failing.
+    Refuse
+        No permission to write there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a rename inside `directory` survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def explain_os_error(error: OSError, path: Path) -> Refuse | Retry:
+    """Return the fault that a person can act on for a failed write to `path`."""
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return Refuse(f"{path}: no permission to write; run as the user that owns it, or set paths.state_dir")
+    if isinstance(error, NotADirectoryError | FileExistsError | IsADirectoryError):
+        return Refuse(f"{path}: {error.strerror}; remove what is in the way, or set paths.state_dir")
+    return Retry(f"{path}: cannot write: {error.strerror}; free the disk or mend it, then run again")
