@@ -1,0 +1,284 @@
+"""The result of a backtest as it is written to disk; docs/backtest-result.md explains every field."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+import futures_agent
+from futures_agent.backtest.assumptions import assumptions_of
+from futures_agent.backtest.metrics import (
+    SIDE_NAMES,
+    Metrics,
+    TradeGroup,
+    by_exit_reason,
+    by_side,
+    by_symbol,
+    compute_metrics,
+    drawdown,
+    monthly_returns,
+)
+from futures_agent.backtest.records import TRADE, ExitReason, Simulation
+from futures_agent.backtest.verdict import Verdict, judge
+from futures_agent.clock import DAY_MS, utc_text
+from futures_agent.market.timeframe import Timeframe
+from futures_agent.settings.load import Effective
+
+SCHEMA_VERSION = 1
+MAX_CURVE_POINTS = 2_000
+# What a run's numbers depend on; where files lie or how much is logged is not part of the hash.
+_HASHED_SECTIONS = ("data", "strategy", "risk", "costs", "gate", "backtest")
+
+
+class DataRange(msgspec.Struct, frozen=True):
+    """What was simulated: from the open of the first decision bar to the close of the last."""
+
+    start: str  # 2025-11-20T00:00:00Z
+    end: str
+    days: float
+
+
+class StrategyRun(msgspec.Struct, frozen=True):
+    """Which strategy decided, with the parameters it really used."""
+
+    name: str
+    params: dict[str, Any]
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """What computed the result."""
+
+    app: str
+    git: str | None  # commit of the code, where it is known
+    python: str
+    numpy: str
+    numba: str | None  # None: the run was not compiled
+
+
+class SignalValidation(msgspec.Struct, frozen=True):
+    """Which live decisions of the last day the backtest reproduces."""
+
+    status: str
+    reason: str
+
+
+class TradeColumns(msgspec.Struct, frozen=True):
+    """All trades in order of exit, one list per column, equally long (see `records.TRADE`)."""
+
+    symbol: list[str]
+    side: list[str]  # long, short
+    quantity: list[float]
+    entry_time: list[int]
+    entry_price: list[float]
+    exit_time: list[int]
+    exit_price: list[float]
+    exit_reason: list[str]
+    stop_price: list[float]
+    target_price: list[float]
+    gross_pnl: list[float]
+    fees: list[float]
+    funding: list[float]
+    net_pnl: list[float]
+
+
+class EquityColumns(msgspec.Struct, frozen=True):
+    """The equity curve thinned to at most 2,000 points; no extreme is lost."""
+
+    bars: int  # points before thinning
+    timestamp: list[int]  # close of the bar, ms UTC
+    equity: list[float]
+    drawdown: list[float]  # share of the running peak, ≥ 0
+    notional: list[float]
+    positions: list[int]
+
+
+class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. Small fields first, so that the head of the file tells the story."""
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    started: str
+    finished: str
+    duration_s: float
+    verdict: Verdict
+    strategy: StrategyRun
+    timeframe: str
+    data: DataRange | None  # None: no bar was simulated
+    candles: int
+    symbols: tuple[str, ...]
+    metrics: Metrics
+    signal_validation: SignalValidation
+    warnings: tuple[str, ...]
+    rejections: dict[str, int]
+    assumptions: tuple[str, ...]
+    versions: Versions
+    settings_hash: str
+    model_hash: str | None
+    settings: dict[str, Any]  # "section.key" -> value, secrets masked
+    monthly_returns: dict[str, float | None]
+    by_side: list[TradeGroup]
+    by_exit_reason: list[TradeGroup]
+    by_symbol: list[TradeGroup]
+    equity: EquityColumns
+    trades: TradeColumns
+
+
+def build_result(
+    simulation: Simulation,
+    effective: Effective,
+    *,
+    started_ms: int,
+    finished_ms: int,
+    strategy_params: Mapping[str, Any] | None = None,
+    model_hash: str | None = None,
+) -> BacktestResult:
+    """Compute everything a result says about `simulation`.
+
+    Parameters
+    ----------
+    simulation : Simulation
+    effective : Effective
+        The settings the run was made with.
+    started_ms, finished_ms : int
+        When the program started and the simulation was done, ms UTC.
+    strategy_params : mapping, optional
+        The strategy's parameters with its defaults filled in; without it those of the settings.
+    model_hash : str, optional
+        Digest of the policy that gated the entries.
+    """
+    settings = effective.settings
+    metrics = compute_metrics(simulation)
+    shown = {key: value for key, value, _ in effective.rows()}
+    params = settings.strategy.params if strategy_params is None else dict(strategy_params)
+    return BacktestResult(
+        run_id=run_id(started_ms),
+        started=utc_text(started_ms),
+        finished=utc_text(finished_ms),
+        duration_s=(finished_ms - started_ms) / 1000,
+        verdict=judge(metrics, settings.gate),
+        strategy=StrategyRun(settings.strategy.name, params),
+        timeframe=simulation.timeframe,
+        data=_data_range(simulation),
+        candles=simulation.candles,
+        symbols=simulation.symbols,
+        metrics=metrics,
+        signal_validation=SignalValidation("NOT VALIDATED", "no live decisions were compared"),
+        warnings=simulation.warnings,
+        rejections=simulation.rejections,
+        assumptions=assumptions_of(settings),
+        versions=_versions(),
+        settings_hash=_settings_hash(shown),
+        model_hash=model_hash,
+        settings=shown,
+        monthly_returns=monthly_returns(simulation),
+        by_side=by_side(simulation),
+        by_exit_reason=by_exit_reason(simulation),
+        by_symbol=by_symbol(simulation),
+        equity=_equity_columns(simulation),
+        trades=_trade_columns(simulation),
+    )
+
+
+def run_id(started_ms: int) -> str:
+    """Return the id of the run started at `started_ms` (ms UTC): `20261120T233000Z`."""
+    return datetime.fromtimestamp(started_ms // 1000, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _data_range(simulation: Simulation) -> DataRange | None:
+    times = simulation.equity["timestamp"]
+    if not len(times):
+        return None
+    start, end = int(times[0]) - Timeframe[simulation.timeframe].ms, int(times[-1])
+    return DataRange(utc_text(start), utc_text(end), (end - start) / DAY_MS)
+
+
+def _trade_columns(simulation: Simulation) -> TradeColumns:
+    trades = simulation.trades
+    columns: dict[str, list[Any]] = {name: trades[name].tolist() for name in TRADE.fields or ()}
+    columns["symbol"] = [simulation.symbols[index] for index in columns["symbol"]]
+    columns["side"] = [SIDE_NAMES[side] for side in columns["side"]]
+    reasons = {int(reason): reason.name for reason in ExitReason}
+    columns["exit_reason"] = [reasons[reason] for reason in columns["exit_reason"]]
+    return TradeColumns(**columns)
+
+
+def _equity_columns(simulation: Simulation) -> EquityColumns:
+    curve, depth = simulation.equity, drawdown(simulation)
+    kept = curve_points(curve["equity"], depth, MAX_CURVE_POINTS)
+    return EquityColumns(
+        bars=len(curve),
+        timestamp=curve["timestamp"][kept].tolist(),
+        equity=curve["equity"][kept].tolist(),
+        drawdown=depth[kept].tolist(),
+        notional=curve["notional"][kept].tolist(),
+        positions=curve["positions"][kept].tolist(),
+    )
+
+
+def curve_points(equity: NDArray[np.float64], depth: NDArray[np.float64], limit: int) -> NDArray[np.intp]:
+    """Return the bars that draw a curve with at most `limit` points and all its extremes.
+
+    Parameters
+    ----------
+    equity, depth : ndarray of shape (n_bars,)
+        Equity and drawdown.
+    limit : int
+        At least 6.
+
+    Returns
+    -------
+    ndarray of shape (n_points,)
+        Ascending: the first and last bar, the deepest drawdown, and each equal slice's lowest and
+        highest equity (so the highest peak and lowest trough of the whole are among them).
+    """
+    count = len(equity)
+    if count <= limit:
+        return np.arange(count)
+    kept = {0, count - 1, int(np.argmax(depth))}
+    for part in np.array_split(np.arange(count), (limit - 3) // 2):
+        kept.add(int(part[np.argmin(equity[part])]))
+        kept.add(int(part[np.argmax(equity[part])]))
+    return np.array(sorted(kept))
+
+
+def _settings_hash(shown: Mapping[str, Any]) -> str:
+    deciding = {key: value for key, value in shown.items() if key.partition(".")[0] in _HASHED_SECTIONS}
+    return hashlib.sha256(msgspec.json.encode(deciding, order="sorted")).hexdigest()
+
+
+def _versions() -> Versions:
+    numba = sys.modules.get("numba")
+    return Versions(
+        app=futures_agent.__version__,
+        git=_git_commit(Path(futures_agent.__file__)),
+        python=platform.python_version(),
+        numpy=np.__version__,
+        numba=None if numba is None else numba.__version__,
+    )
+
+
+def _git_commit(source: Path) -> str | None:
+    """Return the commit checked out around `source`, read without running git; None outside a clone."""
+    for folder in source.parents:
+        git = folder / ".git"
+        try:
+            head = (git / "HEAD").read_text(encoding="ascii").strip()
+            if not head.startswith("ref: "):
+                return head
+            ref = head.removeprefix("ref: ")
+            if (git / ref).exists():
+                return (git / ref).read_text(encoding="ascii").strip()
+            packed = (git / "packed-refs").read_text(encoding="ascii").splitlines()
+            return next((line.split()[0] for line in packed if line.endswith(f" {ref}")), None)
+        except OSError:
+            continue
+    return None
