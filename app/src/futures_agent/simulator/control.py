@@ -1,0 +1,143 @@
+"""Control of a running simulator under /sim/…, from this machine only and outside the exchange's limits.
+
+GET    /sim/clock                         → {"now_ms", "scale"}
+POST   /sim/clock    {"now_ms"?, "step_ms"?, "scale"?}, applied in this order
+GET    /sim/stats    requests, answers by status and path, weight per window
+DELETE /sim/stats    forgets them, and all weight and bans
+POST   /sim/latency  {"latency_ms"}
+POST   /sim/limits   {"weight_limit"?, "retry_after"?}
+POST   /sim/faults   {"status", "count"?, "path"?, "body"?, "retry_after_s"?}
+DELETE /sim/faults   clears what is pending
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from futures_agent.errors import Refuse
+from futures_agent.simulator.faults import Fault
+from futures_agent.simulator.venue import Venue
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+class ClockChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """A change of the venue's clock."""
+
+    now_ms: Annotated[int, Meta(ge=0)] | None = None
+    step_ms: Annotated[int, Meta(ge=0)] | None = None
+    scale: float | None = None
+
+
+class LatencyChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """Host milliseconds added to each answer from now on."""
+
+    latency_ms: Annotated[float, Meta(ge=0, le=600_000)]
+
+
+class LimitsChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits from now on."""
+
+    weight_limit: Annotated[int, Meta(gt=0)] | None = None
+    retry_after: bool | None = None
+
+
+def control_routes(venue: Venue) -> list[Route]:
+    """Return the routes that steer `venue`."""
+    actions: dict[tuple[str, str], Callable[[Venue, bytes], Any]] = {
+        ("GET", "clock"): _clock,
+        ("POST", "clock"): _change_clock,
+        ("GET", "stats"): _stats,
+        ("DELETE", "stats"): _forget_stats,
+        ("POST", "latency"): _change_latency,
+        ("POST", "limits"): _change_limits,
+        ("POST", "faults"): _add_fault,
+        ("DELETE", "faults"): _clear_faults,
+    }
+
+    async def respond(request: Request) -> Response:
+        host = request.client.host if request.client else ""
+        action = actions.get((request.method, request.path_params["name"]))
+        if not host.startswith(LOOPBACK):
+            status, answer = 403, {"error": "control is for this machine only"}
+        elif action is None:
+            status, answer = 404, {"error": f"no control {request.method} {request.url.path}"}
+        else:
+            try:
+                status, answer = 200, action(venue, await request.body())
+            except (msgspec.MsgspecError, Refuse) as error:
+                status, answer = 400, {"error": str(error)}
+        return Response(msgspec.json.encode(answer), status, media_type="application/json")
+
+    return [Route("/sim/{name}", respond, methods=["GET", "POST", "DELETE"])]
+
+
+def stats_of(venue: Venue) -> dict[str, Any]:
+    """Return requests, answers by status and path, and the weight used per client and venue minute."""
+    windows = venue.limiter.windows()
+    return {
+        "requests": venue.tally.requests,
+        "by_status": {str(status): count for status, count in sorted(venue.tally.by_status.items())},
+        "by_path": dict(sorted(venue.tally.by_path.items())),
+        "refused_429": venue.tally.by_status[429],
+        "banned_418": venue.tally.by_status[418],
+        "peak_weight": max((window.weight for window in windows), default=0),
+        "windows": windows,
+        "pending_faults": venue.faults.pending(),
+    }
+
+
+def _clock(venue: Venue, body: bytes) -> Any:
+    return {"now_ms": venue.clock.now_ms(), "scale": venue.clock.scale}
+
+
+def _change_clock(venue: Venue, body: bytes) -> Any:
+    change = msgspec.json.decode(body, type=ClockChange)
+    if change.now_ms is not None:
+        venue.clock.set(change.now_ms)
+    if change.step_ms is not None:
+        venue.clock.step(change.step_ms)
+    if change.scale is not None:
+        venue.clock.set_scale(change.scale)
+    return _clock(venue, body)
+
+
+def _stats(venue: Venue, body: bytes) -> Any:
+    return stats_of(venue)
+
+
+def _forget_stats(venue: Venue, body: bytes) -> Any:
+    venue.tally.clear()
+    venue.limiter.forget()
+    return stats_of(venue)
+
+
+def _change_latency(venue: Venue, body: bytes) -> Any:
+    venue.latency_ms = msgspec.json.decode(body, type=LatencyChange).latency_ms
+    return {"latency_ms": venue.latency_ms}
+
+
+def _change_limits(venue: Venue, body: bytes) -> Any:
+    change = msgspec.json.decode(body, type=LimitsChange)
+    if change.weight_limit is not None:
+        venue.limiter.limit = change.weight_limit
+    if change.retry_after is not None:
+        venue.retry_after = change.retry_after
+    return {"weight_limit": venue.limiter.limit, "retry_after": venue.retry_after}
+
+
+def _add_fault(venue: Venue, body: bytes) -> Any:
+    venue.faults.add(msgspec.json.decode(body, type=Fault))
+    return {"pending_faults": venue.faults.pending()}
+
+
+def _clear_faults(venue: Venue, body: bytes) -> Any:
+    venue.faults.clear()
+    return {"pending_faults": 0}

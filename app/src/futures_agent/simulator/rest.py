@@ -1,0 +1,133 @@
+"""The way every REST request takes: latency, weight, faults, the endpoint, the headers, the tally."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from futures_agent.simulator.faults import exchange_error, refusal_body
+from futures_agent.simulator.venue import Venue
+from futures_agent.simulator.weights import Verdict
+
+Params = Mapping[str, str]
+_JSON = "application/json;charset=UTF-8"
+
+
+class VenueError(Exception):
+    """A definite refusal, answered with the exchange's code and text."""
+
+    def __init__(self, code: int, text: str, *, status: int = 400) -> None:
+        super().__init__(text)
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One GET endpoint.
+
+    Attributes
+    ----------
+    path : str
+    weight : callable
+        Request weight for these parameters, counted whether they are good or not.
+    answer : callable
+        (venue, parameters, venue time in ms UTC) → JSON body; raises VenueError to refuse.
+    """
+
+    path: str
+    weight: Callable[[Params], int]
+    answer: Callable[[Venue, Params, int], bytes]
+
+
+def rest_routes(venue: Venue, endpoints: Sequence[Endpoint]) -> list[Route]:
+    """Return the routes of `endpoints`; every other path and method is refused the exchange's way."""
+    by_path = {endpoint.path: endpoint for endpoint in endpoints}
+
+    async def respond(request: Request) -> Response:
+        return await _respond(venue, by_path.get(request.url.path, _UNKNOWN), request)
+
+    methods = ["GET", "POST", "PUT", "DELETE"]
+    return [Route("/{path:path}", respond, methods=methods)]
+
+
+async def _respond(venue: Venue, endpoint: Endpoint, request: Request) -> Response:
+    # Half of the latency on the way in, half on the way out: a client that assumes so measures the
+    # clock's offset rightly.
+    await _travel(venue.latency_ms / 2)
+    path, params = request.url.path, request.query_params
+    if request.method not in ("GET", "HEAD"):
+        endpoint = _UNKNOWN
+    client = request.client.host if request.client else ""
+    now_ms = venue.clock.now_ms()
+    verdict = venue.limiter.admit(client, endpoint.weight(params), now_ms)
+    headers = {"X-MBX-USED-WEIGHT-1M": str(verdict.used)}
+    if verdict.status != 200:
+        status, body = verdict.status, _refusal(venue, verdict, headers)
+    elif fault := venue.faults.take(path):
+        status, body = fault.status, fault.text(limit=venue.limiter.limit, now_ms=now_ms)
+        if fault.retry_after_s is not None:
+            headers["Retry-After"] = str(fault.retry_after_s)
+    else:
+        try:
+            status, body = 200, endpoint.answer(venue, {**params, "": f"{request.method} {path}"}, now_ms)
+        except VenueError as error:
+            status, body = error.status, exchange_error(error.code, str(error))
+    venue.tally.count(path, status)
+    await _travel(venue.latency_ms / 2)
+    return Response(body, status, headers, media_type="text/html" if body[:1] == b"<" else _JSON)
+
+
+def _refusal(venue: Venue, verdict: Verdict, headers: dict[str, str]) -> bytes:
+    if venue.retry_after:
+        headers["Retry-After"] = str(verdict.retry_after_s)
+    return refusal_body(verdict.status, limit=venue.limiter.limit, until_ms=verdict.banned_until_ms)
+
+
+async def _travel(duration_ms: float) -> None:
+    if duration_ms > 0:
+        await asyncio.sleep(duration_ms / 1000)
+
+
+def mandatory(params: Params, name: str) -> str:
+    """Return a parameter that must be there.
+
+    Raises
+    ------
+    VenueError
+        -1102 when it is missing or empty.
+    """
+    if not params.get(name):
+        raise VenueError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+    return params[name]
+
+
+def whole_number(params: Params, name: str) -> int | None:
+    """Return an optional parameter as a whole number, None where it was not sent.
+
+    Raises
+    ------
+    VenueError
+        -1105 when it is empty, -1102 when it is not a number.
+    """
+    text = params.get(name)
+    if text is None:
+        return None
+    if text == "":
+        raise VenueError(-1105, f"Parameter '{name}' was empty.")
+    if not text.removeprefix("-").isdecimal() or len(text) > 18 or not text.isascii():
+        raise VenueError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+    return int(text)
+
+
+def _unknown(venue: Venue, params: Params, now_ms: int) -> bytes:
+    method, _, path = params[""].partition(" ")
+    raise VenueError(-5000, f"Path {path}, Method {method} is invalid", status=404)
+
+
+_UNKNOWN = Endpoint("", lambda params: 1, _unknown)

@@ -1,0 +1,76 @@
+"""One simulated exchange: its clock, its market, its limits, and a tally of what it answered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from futures_agent.clock import DAY_MS, SystemClock
+from futures_agent.settings.tree import DEFAULT_SYMBOLS
+from futures_agent.simulator.clock import VenueClock
+from futures_agent.simulator.config import SimulatorConfig
+from futures_agent.simulator.faults import FaultPlan
+from futures_agent.simulator.generator import GeneratedCandles
+from futures_agent.simulator.market import CandleSource, Market
+from futures_agent.simulator.weights import WeightLimiter
+
+
+@dataclass
+class Tally:
+    """What was answered so far."""
+
+    requests: int = 0
+    by_status: Counter[int] = field(default_factory=Counter)
+    by_path: Counter[str] = field(default_factory=Counter)
+
+    def count(self, path: str, status: int) -> None:
+        self.requests += 1
+        self.by_status[status] += 1
+        self.by_path[path] += 1
+
+    def clear(self) -> None:
+        self.requests = 0
+        self.by_status.clear()
+        self.by_path.clear()
+
+
+class Venue:
+    """Everything that the endpoints of one simulator share."""
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        source, start_ms = _source(config)
+        self.market = Market(source)
+        self.clock = VenueClock(start_ms, config.scale)
+        self.limiter = WeightLimiter(config.weight_limit)
+        self.retry_after = config.retry_after
+        self.latency_ms = config.latency_ms
+        self.faults = FaultPlan()
+        self.tally = Tally()
+
+
+def _source(config: SimulatorConfig) -> tuple[CandleSource, int | None]:
+    """Return where the candles come from, and where the clock starts (None: the host's time)."""
+    if config.dataset is not None:
+        from futures_agent.simulator.dataset import RecordedCandles
+
+        recorded = RecordedCandles.load(
+            config.dataset,
+            symbols=config.symbols,
+            first_ms=config.data_start_ms,
+            last_ms=config.data_end_ms,
+            with_untradable=config.untradable_symbols,
+        )
+        return (
+            recorded,
+            recorded.common_end_ms() - DAY_MS // 2 if config.start_ms is None else config.start_ms,
+        )
+    start_ms = SystemClock().now_ms() if config.start_ms is None else config.start_ms
+    generated = GeneratedCandles(
+        config.symbols or DEFAULT_SYMBOLS,
+        seed=config.seed,
+        start_ms=start_ms,
+        history_days=config.history_days,
+        onboard_ms=config.onboard_ms,
+        with_untradable=config.untradable_symbols,
+    )
+    return generated, config.start_ms

@@ -1,0 +1,39 @@
+"""Fixtures that several rooms share: a simulated exchange on an ephemeral loopback port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from futures_agent.clock import parse_utc
+from futures_agent.simulator.config import SimulatorConfig
+from futures_agent.simulator.server import RunningSimulator, running_simulator
+
+SimulatorFactory = Callable[..., RunningSimulator]
+
+# A small world that stands still: three contracts, sixty days of candles, a candle forming in every timeframe.
+START_MS = parse_utc("2026-03-10T14:20:00Z")
+SMALL_WORLD: dict[str, Any] = {
+    "symbols": ("BTCUSDT", "ETHUSDT", "SOLUSDT"),
+    "history_days": 60,
+    "start_ms": START_MS,
+    "scale": 0.0,
+}
+
+
+@pytest.fixture
+def simulator_factory() -> Iterator[SimulatorFactory]:
+    """Return `factory(**config) -> RunningSimulator`; what it started stops after the test.
+
+    Without arguments it serves SMALL_WORLD; every argument is a field of SimulatorConfig.
+    """
+    with ExitStack() as running:
+
+        def start(**config: Any) -> RunningSimulator:
+            chosen = SimulatorConfig(**{**SMALL_WORLD, **config})
+            return running.enter_context(running_simulator(chosen))
+
+        yield start
