@@ -19,7 +19,7 @@ import apsw
 
 from futures_agent.errors import Blocked, Corrupt, Refuse, Retry
 from futures_agent.settings import DatabaseSettings
-from futures_agent.store.migrate import apply_pending, is_ours
+from futures_agent.store.migrate import apply_pending, is_ours, refuse_foreign
 
 MIN_SQLITE_VERSION = (3, 51, 3)
 LOCKED_FLAG = "LOCKED"  # beside the database: recovery holds it
@@ -85,6 +85,7 @@ def open_writer(
     with _opening(database, apsw.SQLITE_OPEN_READWRITE, settings) as db:
         if db.readonly("main"):
             raise apsw.ReadOnlyError("attempt to write a readonly database")
+        refuse_foreign(db)
         _persist_wal(db)
         _switch_to_wal(db, settings.busy_timeout_ms / 1000)
         db.pragma("synchronous", durability.value)
@@ -122,7 +123,7 @@ def open_reader(database: Path, settings: DatabaseSettings = DatabaseSettings())
         _persist_wal(db)  # a reader that may write must not remove the files a weaker one needs
         db.pragma("query_only", True)
         if not is_ours(db):
-            raise Refuse(f"{database}: not a database of this agent; run `agentctl data-sync` first")
+            raise Refuse(f"{database}: no schema of this agent in it; run `agentctl data-sync` first")
         return db
 
 

@@ -48,16 +48,18 @@ def is_ours(db: apsw.Connection) -> bool:
     return db.pragma("application_id") == APPLICATION_ID and schema_version(db) > 0
 
 
+def refuse_foreign(db: apsw.Connection) -> None:
+    """Raise Refuse where the file is a database of another program."""
+    # In this order: another process may be creating our schema between the two looks.
+    if db.execute("SELECT count(*) FROM sqlite_schema").get and not is_ours(db):
+        raise Refuse(f"{db.filename}: a database of another program; point paths.state_dir elsewhere")
+
+
 def apply_pending(db: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:
     """Bring the schema up to date and return how many migrations were applied.
 
     Two programs may do this at once: each migration looks again once it holds the write lock.
     A schema newer than known is left as it is.
-
-    Raises
-    ------
-    Refuse
-        The file is a database of another program.
     """
     applied = 0
     for migration in migrations:
@@ -66,8 +68,6 @@ def apply_pending(db: apsw.Connection, migrations: tuple[Migration, ...] = MIGRA
         with db:
             if migration.version <= schema_version(db):
                 continue
-            if schema_version(db) == 0 and db.execute("SELECT count(*) FROM sqlite_schema").get:
-                raise Refuse(f"{db.filename}: a database of another program; point paths.state_dir elsewhere")
             db.execute(migration.sql)
             db.pragma("application_id", APPLICATION_ID)
             db.pragma("user_version", migration.version)
