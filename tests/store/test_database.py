@@ -19,11 +19,6 @@ from futures_agent.store.database import Durability, database_errors, open_reade
 from futures_agent.store.migrate import LATEST, schema_version
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "crypto_agent.db"
-
-
 def _create(database: Path) -> None:
     open_writer(database).close()
 

@@ -20,11 +20,6 @@ from futures_agent.store.migrate import (
 )
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "crypto_agent.db"
-
-
 def test_migrations_are_numbered_without_holes() -> None:
     assert [migration.version for migration in MIGRATIONS] == list(range(1, LATEST + 1))
 
