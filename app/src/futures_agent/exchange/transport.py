@@ -1,0 +1,163 @@
+"""One HTTP request to the exchange and its answer, classified. It never tries again by itself."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+from weakref import WeakSet
+
+import msgspec
+import requests
+from requests.adapters import HTTPAdapter
+
+from futures_agent.errors import Refuse, Retry
+from futures_agent.exchange.outcome import Outcome, classify
+from futures_agent.settings.tree import ExchangeSettings
+
+ISOLATION_VARIABLE = "BACKTEST_ISOLATED"
+# Answers of gateways and firewalls in front of the exchange; every other 4xx of its own carries a code.
+_STATUSES_WITHOUT_CODE = frozenset({403, 408, 418, 429, 451})
+_CHECK = "check the network and exchange.rest_url"
+USED_WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
+
+
+class Reply(NamedTuple):
+    """An answer of the exchange."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]  # case-insensitive
+    body: bytes
+    code: int | None  # of an error body
+    message: str  # of an error body; the body's start when it is no error object
+    outcome: Outcome
+    sent_mono: float  # `time.monotonic()` just before sending
+    received_mono: float  # and with the whole body in hand
+
+    @property
+    def used_weight(self) -> int | None:
+        """Weight that the exchange has counted for this address in its current minute."""
+        return _whole_number(self.headers.get(USED_WEIGHT_HEADER))
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """Seconds the exchange wants us to keep still, where it says so."""
+        return _whole_number(self.headers.get("Retry-After"))
+
+
+class _ErrorBody(msgspec.Struct):
+    code: int
+    msg: str = ""
+
+
+class Transport:
+    """HTTP to the exchange: one connection pool per thread, no retries, bounded waits.
+
+    This is the only door to the exchange, so it is where a backtest's isolation is enforced.
+
+    Raises
+    ------
+    Refuse
+        The process runs with BACKTEST_ISOLATED=1.
+    """
+
+    def __init__(self, settings: ExchangeSettings) -> None:
+        if os.environ.get(ISOLATION_VARIABLE) == "1":
+            raise Refuse(f"{ISOLATION_VARIABLE}=1: this process must not talk to the exchange")
+        self._base = settings.rest_url.rstrip("/")
+        self._timeouts_s = (settings.connect_timeout_s, settings.read_timeout_s)
+        self._local = threading.local()
+        self._sessions: WeakSet[requests.Session] = WeakSet()
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Reply:
+        """Send one GET and return its answer, whatever its status.
+
+        Parameters
+        ----------
+        path : str
+            Such as `/fapi/v1/time`.
+        params : mapping, optional
+            Sent in this order; values are turned into text.
+
+        Raises
+        ------
+        Retry
+            No answer: cannot connect, time-out, connection lost.
+        Refuse
+            What answers is not the exchange.
+        """
+        url = self._base + path
+        query = urlencode(params or {})
+        sent_mono = time.monotonic()
+        try:
+            response = self._session().get(url, params=query, timeout=self._timeouts_s, allow_redirects=False)
+        except requests.RequestException as error:
+            raise self._no_answer(url, error) from None
+        return self._reply(url, response, sent_mono)
+
+    def close(self) -> None:
+        """Close every thread's connections."""
+        for session in list(self._sessions):
+            session.close()
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            # Whether to send again depends on the outcome; urllib3 cannot know it.
+            adapter = HTTPAdapter(max_retries=0)
+            session.mount("https://", adapter)
+            session.mount("http://", adapter)
+            self._local.session = session
+            self._sessions.add(session)
+        return session
+
+    def _reply(self, url: str, response: requests.Response, sent_mono: float) -> Reply:
+        received_mono = time.monotonic()
+        status, body = response.status_code, response.content
+        code, message = _error_of(status, body)
+        stranger = (
+            300 <= status < 400
+            or (status == 200 and body.lstrip()[:1] == b"<")
+            or (400 <= status < 500 and code is None and status not in _STATUSES_WITHOUT_CODE)
+        )
+        if stranger:
+            raise Refuse(f"{url}: HTTP {status}, not an answer of the exchange; check exchange.rest_url")
+        outcome = classify(status, code, message, mutation=False)
+        return Reply(url, status, response.headers, body, code, message, outcome, sent_mono, received_mono)
+
+    def _no_answer(self, url: str, error: requests.RequestException) -> Retry | Refuse:
+        connect_s, read_s = self._timeouts_s
+        reason = str(error)
+        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+            return Refuse(f"{url}: not a usable address: {reason}; check exchange.rest_url")
+        if isinstance(error, requests.exceptions.ConnectTimeout):
+            return Retry(f"{url}: no connection within {connect_s:g} s; {_CHECK}")
+        if isinstance(error, requests.exceptions.SSLError):
+            return Retry(f"{url}: TLS failed: {reason}; check the host's clock and certificates")
+        if isinstance(error, requests.exceptions.Timeout) or "Read timed out" in reason:
+            return Retry(f"{url}: no answer within {read_s:g} s; check the network")
+        if "NameResolutionError" in reason:
+            return Retry(f"{url}: the host name cannot be resolved; check DNS and exchange.rest_url")
+        if "Connection refused" in reason:
+            return Retry(f"{url}: connection refused; {_CHECK}")
+        return Retry(f"{url}: connection lost ({type(error).__name__}); {_CHECK}")
+
+
+def _error_of(status: int, body: bytes) -> tuple[int | None, str]:
+    """Return (code, message) of an error body; (None, start of the text) of any other."""
+    if status == 200:
+        return None, ""
+    try:
+        error = msgspec.json.decode(body, type=_ErrorBody)
+    except msgspec.DecodeError:
+        return None, body[:120].decode("utf-8", "replace").strip()
+    return error.code, error.msg
+
+
+def _whole_number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None
