@@ -6,6 +6,7 @@ one line on stderr. Imports happen inside the commands: none pays for what anoth
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,14 +44,19 @@ TimeframesOption = Annotated[
 class _Choice:
     """What the global options chose; settings are read when a command asks for them."""
 
-    config: Path | None = None
-    overrides: dict[str, str] = {}
+    def __init__(self) -> None:
+        self.config: Path | None = None
+        self.overrides: dict[str, str] = {}
+
+
+_choice = _Choice()
 
 
 @app.callback()
 def choose(
     config: Annotated[
-        Path | None, typer.Option("--config", help="Settings file; default /etc/crypto-futures-agent/agent.toml.")
+        Path | None,
+        typer.Option("--config", help="Settings file; default /etc/crypto-futures-agent/agent.toml."),
     ] = None,
     setting: Annotated[
         list[str] | None,
@@ -58,8 +64,8 @@ def choose(
     ] = None,
 ) -> None:
     """Read the global options."""
-    _Choice.config = config
-    _Choice.overrides = dict(_split_setting(text) for text in setting or [])
+    _choice.config = config
+    _choice.overrides = dict(_split_setting(text) for text in setting or [])
 
 
 def _split_setting(text: str) -> tuple[str, str]:
@@ -72,7 +78,7 @@ def _split_setting(text: str) -> tuple[str, str]:
 def _effective() -> Effective:
     from futures_agent.settings import load
 
-    return load(_Choice.config, overrides=_Choice.overrides)
+    return load(_choice.config, overrides=_choice.overrides)
 
 
 def _settings() -> Settings:
@@ -259,7 +265,9 @@ def simulator(
 
 @app.command()
 def demo(
-    data: Annotated[Path | None, typer.Option(help="Folder of real candles instead of generated ones.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of real candles instead of generated ones.")
+    ] = None,
     directory: Annotated[Path, typer.Option(help="Scratch directory; emptied first.")] = Path(".demo"),
 ) -> None:
     """From candles to a backtest report and the status screen, against the simulator. No keys, no root."""
@@ -282,6 +290,7 @@ def _print_json(value: Any) -> None:
 
 def main() -> None:
     """Run agentctl; every expected fault ends in one line and its exit code."""
+    faulthandler.enable()  # the watchdog's SIGABRT then leaves every thread's stack in the journal
     try:
         app()
     except AgentError as error:

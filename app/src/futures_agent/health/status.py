@@ -6,10 +6,10 @@ from contextlib import closing
 
 import msgspec
 
-from futures_agent.backtest.result import ResultSummary, read_latest
+from futures_agent.backtest.result_files import ResultSummary, read_latest
 from futures_agent.clock import SystemClock
 from futures_agent.errors import AgentError
-from futures_agent.exchange.clock import ExchangeClock
+from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
 from futures_agent.health.data import DataReport, assess
 from futures_agent.program.blocks import read_block
 from futures_agent.program.holds import HOLDABLE, Hold, read_hold
@@ -41,13 +41,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     blocked: list[str]  # why the backtest is blocked
     jobs: list[JobState]
     backtest: ResultSummary | None
+    backtest_fault: str | None  # why the newest result cannot be read
 
 
 def gather(settings: Settings) -> Status:
     """Gather the state of the host; a part that cannot be read is shown as such, never fatal."""
     paths = settings.paths
-    exchange_now_ms = ExchangeClock.load(paths.exchange_state).now_ms()
-    data, fault = None, None
+    exchange_now_ms = ExchangeClock.load(paths.exchange_state / CLOCK_FILE).now_ms()
+    data, data_fault = None, None
     try:
         with (
             database_errors(paths.database),
@@ -55,17 +56,23 @@ def gather(settings: Settings) -> Status:
         ):
             data = assess(db, settings.data, now_ms=exchange_now_ms)
     except AgentError as error:
-        fault = str(error)
+        data_fault = str(error)
+    latest, latest_fault = None, None
+    try:
+        latest = read_latest(paths.results)
+    except AgentError as error:
+        latest_fault = str(error)
     return Status(
         now_ms=SystemClock().now_ms(),
         exchange_now_ms=exchange_now_ms,
         symbols=len(settings.data.symbols),
         database_mb=_database_mb(settings),
         data=data,
-        data_fault=fault,
+        data_fault=data_fault,
         blocked=read_block(paths.job("data-validation")),
         jobs=[_job_state(settings, name) for name in JOBS],
-        backtest=read_latest(paths.results),
+        backtest=latest,
+        backtest_fault=latest_fault,
     )
 
 

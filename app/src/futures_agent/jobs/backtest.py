@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Sequence
 
-import msgspec
-
-from futures_agent.clock import DAY_MS, MINUTE_MS, SystemClock, utc_text
+from futures_agent.clock import DAY_MS, MINUTE_MS
 from futures_agent.errors import ExitCode
 from futures_agent.program.blocks import refuse_if_blocked
-from futures_agent.program.job import Job, Outcome, run_job, took
+from futures_agent.program.job import Job, Outcome, run_job
 from futures_agent.program.records import RunLog
 from futures_agent.settings import Settings
 
@@ -56,5 +53,7 @@ def minutes_late(settings: Settings, started_ms: int) -> float:
     scheduled = started_ms - started_ms % DAY_MS + (int(hours) * 60 + int(minutes)) * MINUTE_MS
     if scheduled > started_ms + MINUTE_MS:  # the timer never fires early; allow for a clock that is set back
         scheduled -= DAY_MS
-    earlier = [run for run in RunLog(settings.paths.job(NAME)).recent() if scheduled <= run.started_ms < started_ms]
+    earlier = [
+        run for run in RunLog(settings.paths.job(NAME)).recent() if scheduled <= run.started_ms < started_ms
+    ]
     return 0.0 if earlier else max(0.0, (started_ms - scheduled) / MINUTE_MS)

@@ -12,11 +12,11 @@ from contextlib import closing
 import msgspec
 
 from futures_agent.errors import ExitCode
-from futures_agent.exchange.clock import ExchangeClock
+from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
+from futures_agent.files import write_atomically
 from futures_agent.health.data import DataReport, assess
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.program.blocks import clear_block, set_block
-from futures_agent.program.files import write_atomically
 from futures_agent.program.job import Job, Outcome, run_job
 from futures_agent.settings import PathSettings, Settings
 from futures_agent.store.database import database_errors, open_reader
@@ -34,7 +34,7 @@ def run(
 
 def _validate(job: Job, symbols: Sequence[str] | None, timeframes: Sequence[Timeframe] | None) -> Outcome:
     settings = job.settings
-    clock = ExchangeClock.load(settings.paths.exchange_state)
+    clock = ExchangeClock.load(settings.paths.exchange_state / CLOCK_FILE)
     job.reporter.status("reading the candles")
     with (
         database_errors(settings.paths.database),

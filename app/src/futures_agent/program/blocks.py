@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from futures_agent.errors import Blocked
-from futures_agent.program.files import explain_os_error, write_atomically
+from futures_agent.files import explain_os_error, write_atomically
 
 _FLAG = "BLOCKED"
 

@@ -12,7 +12,7 @@ import msgspec
 
 from futures_agent.clock import SystemClock, utc_text
 from futures_agent.errors import Held, Refuse
-from futures_agent.program.files import explain_os_error, write_atomically
+from futures_agent.files import explain_os_error, write_atomically
 
 # Units that may be held: the nightly backtest, and every job a person may want quiet for a while.
 HOLDABLE = ("backtest", "data-sync", "data-validation")
@@ -55,7 +55,7 @@ def read_hold(directory: Path, unit: str) -> Hold | None:
     path = directory / unit
     try:
         return msgspec.json.decode(path.read_bytes(), type=Hold)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.DecodeError):
         return Hold(unit=unit, why=f"{path} exists but cannot be read", since="?", by="?")

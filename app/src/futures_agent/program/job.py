@@ -7,7 +7,6 @@ the run record, the one outcome line and the exit code.
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import logging
 import os
 import secrets
@@ -91,7 +90,6 @@ class Job:
 
 def run_job(name: str, settings: Settings, body: Callable[[Job], Outcome]) -> ExitCode:
     """Run `body` as the job `name`; return its exit code. Expected faults end in one line, recorded."""
-    faulthandler.enable()  # the watchdog's SIGABRT then leaves every thread's stack in the journal
     paths = settings.paths
     with Reporter(name) as reporter:
         job = Job(name, settings, reporter)
@@ -178,4 +176,5 @@ def _say(name: str, outcome: Outcome) -> None:
 
 def took(job: Job) -> str:
     """Return how long the job has been running, for outcome lines."""
-    return age_text((SystemClock().now_ms() - job.started_ms) / 1000)
+    seconds = (SystemClock().now_ms() - job.started_ms) / 1000
+    return f"{seconds:.1f} s" if seconds < 60 else age_text(seconds)

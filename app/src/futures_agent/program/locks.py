@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from futures_agent.errors import Blocked, Retry
-from futures_agent.program.files import explain_os_error
+from futures_agent.files import explain_os_error
 
 _POLL_S = 0.1
 

@@ -14,7 +14,7 @@ import psutil
 
 from futures_agent import __version__
 from futures_agent.errors import ExitCode
-from futures_agent.program.files import append_line
+from futures_agent.files import append_line
 
 _FILE = "runs.jsonl"
 _ROTATE_BYTES = 1_000_000  # one older file of the same size is kept: years of hourly runs

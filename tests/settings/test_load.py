@@ -1,0 +1,123 @@
+"""Settings: three sources, and one clear line for everything that is wrong with them."""
+
+from pathlib import Path
+
+import pytest
+
+from futures_agent.errors import ExitCode, Refuse
+from futures_agent.settings import load
+
+
+@pytest.fixture
+def config(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "agent.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_defaults_are_those_of_the_product(config):
+    settings = load(config(""), {}).settings
+    assert len(settings.data.symbols) == len(set(settings.data.symbols)) == 60
+    assert settings.data.timeframes == ("D1", "H4", "H1")
+    assert settings.exchange.weight_limit_share == 0.5
+    assert (settings.gate.min_trades, settings.gate.min_profit_factor) == (30, 1.1)
+    assert str(settings.paths.database) == "/var/lib/crypto-futures-agent/db/crypto_agent.db"
+
+
+def test_environment_wins_over_file_and_command_line_over_both(config):
+    path = config("[exchange]\nconcurrency = 3\n")
+    assert load(path, {}).settings.exchange.concurrency == 3
+    environ = {"AGENT_EXCHANGE__CONCURRENCY": "7"}
+    assert load(path, environ).settings.exchange.concurrency == 7
+    effective = load(path, environ, {"exchange.concurrency": "9"})
+    assert effective.settings.exchange.concurrency == 9
+    assert effective.origins["exchange.concurrency"] == "--set exchange.concurrency"
+
+
+def test_the_settings_file_can_be_named_by_a_variable(config):
+    path = config("[log]\nlevel = 'ERROR'\n")
+    assert load(None, {"AGENT_CONFIG": str(path)}).settings.log.level == "ERROR"
+
+
+def test_a_named_file_that_is_absent_is_refused(tmp_path):
+    with pytest.raises(Refuse, match=r"absent\.toml: settings file not found"):
+        load(tmp_path / "absent.toml", {})
+
+
+def test_names_from_before_keep_working_and_lose_against_new_ones(config):
+    environ = {
+        "LOG_LEVEL": "DEBUG",
+        "SQLITE_WAL_MODE": "1",
+        "SQLITE_CACHE_MB": "64",
+        "STALENESS_ALERT_THRESHOLD_H1": "5.5",
+        "BACKTEST_ENABLED": "0",
+        "BACKTEST_ISOLATED": "1",
+        "BACKTEST_DAYS": "90",
+        "AGENT_BACKTEST__DAYS": "120",
+    }
+    settings = load(config(""), environ).settings
+    assert settings.log.level == "DEBUG"
+    assert settings.database.cache_mb == 64
+    assert settings.data.stale_after_h_h1 == 5.5
+    assert settings.backtest.enabled is False
+    assert settings.backtest.days == 120
+
+
+def test_lists_and_tables_can_come_from_the_environment(config):
+    environ = {"AGENT_DATA__SYMBOLS": "BTCUSDT, ETHUSDT", "AGENT_STRATEGY__PARAMS": '{"fast": 10}'}
+    settings = load(config(""), environ).settings
+    assert settings.data.symbols == ("BTCUSDT", "ETHUSDT")
+    assert settings.strategy.params == {"fast": 10}
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "line"),
+    [
+        ("[exchange]\nrest_ulr = 'x'", {}, "agent.toml: unknown setting 'exchange.rest_ulr'"),
+        ("[exchang]\nx = 1", {}, "agent.toml: unknown setting 'exchang'"),
+        ("[exchange]\nconcurrency = '5'", {}, "agent.toml: exchange.concurrency: Expected `int`, got `str`"),
+        ("[data]\ncoverage_min = 1.5", {}, "agent.toml: data.coverage_min: Expected `float` <= 1.0"),
+        ("[data]\nsymbols = ['a b']", {}, "agent.toml: data.symbols"),
+        ("exchange = 5", {}, "agent.toml: exchange: Expected `object`"),
+        ("exchange = 5", {"AGENT_EXCHANGE__CONCURRENCY": "1"}, "agent.toml: exchange: expected a table"),
+        ("a = = 1", {}, "agent.toml: not valid TOML"),
+        (
+            "",
+            {"AGENT_EXCHANGE__CONCURRENCY": "x"},
+            "variable AGENT_EXCHANGE__CONCURRENCY: exchange.concurrency",
+        ),
+        ("", {"AGENT_EXCHANGE__NAME": "x"}, "variable AGENT_EXCHANGE__NAME: no setting 'exchange.name'"),
+        ("", {"AGENT_NOWHERE__NAME": "x"}, "variable AGENT_NOWHERE__NAME: no settings section 'nowhere'"),
+        (
+            "",
+            {"AGENT_STRATEGY__PARAMS": "fast"},
+            "variable AGENT_STRATEGY__PARAMS: strategy.params: expected JSON",
+        ),
+        ("", {"BACKTEST_TYPO": "1"}, "variable BACKTEST_TYPO: no setting 'backtest.typo'"),
+        ("", {"LOG_LEVEL": "LOUD"}, "variable LOG_LEVEL: log.level"),
+        ("", {"SQLITE_WAL_MODE": "0"}, "variable SQLITE_WAL_MODE: only 1 is possible"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_key_and_source(config, text, environ, line):
+    with pytest.raises(Refuse) as caught:
+        load(config(text), environ)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code is ExitCode.CONFIG
+
+
+def test_unreadable_file_is_refused(tmp_path):
+    path = tmp_path / "agent.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(Refuse, match="cannot read the settings file"):
+        load(path, {})
+
+
+def test_rows_show_every_setting_with_its_origin(config):
+    path = config("[backtest]\ndays = 30\n")
+    rows = {key: (value, origin) for key, value, origin in load(path, {}).rows()}
+    assert rows["backtest.days"] == (30, str(path))
+    assert rows["backtest.enabled"] == (True, "default")

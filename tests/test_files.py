@@ -1,0 +1,49 @@
+"""Small files are whole or absent, whatever the disk does."""
+
+import os
+import resource
+import signal
+
+import pytest
+
+from futures_agent.errors import Refuse, Retry
+from futures_agent.files import append_line, write_atomically
+
+
+def test_write_replaces_and_leaves_nothing_beside_it(tmp_path):
+    path = tmp_path / "deep" / "report.json"
+    write_atomically(path, b"old")
+    write_atomically(path, b"new", mode=0o640)
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert os.listdir(path.parent) == ["report.json"]
+
+
+def test_append_adds_whole_lines(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    append_line(path, b"1")
+    append_line(path, b"2")
+    assert path.read_bytes() == b"1\n2\n"
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    path = tmp_path / "report.json"
+    write_atomically(path, b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(Retry, match="cannot write"):
+            write_atomically(path, b"x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["report.json"]
+
+
+@pytest.mark.parametrize("write", [write_atomically, append_line])
+def test_a_file_in_the_way_is_refused(tmp_path, write):
+    (tmp_path / "file").touch()
+    with pytest.raises(Refuse, match=r"set paths\.state_dir"):
+        write(tmp_path / "file" / "report.json", b"x")
