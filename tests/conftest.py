@@ -14,7 +14,7 @@ from futures_agent.simulator.server import RunningSimulator, running_simulator
 
 SimulatorFactory = Callable[..., RunningSimulator]
 
-# A small world that stands still: three contracts, sixty days of candles, a candle forming in every timeframe.
+# A small world that stands still, sixty days old, a candle forming in every timeframe.
 START_MS = parse_utc("2026-03-10T14:20:00Z")
 SMALL_WORLD: dict[str, Any] = {
     "symbols": ("BTCUSDT", "ETHUSDT", "SOLUSDT"),

@@ -10,23 +10,23 @@ from msgspec import Meta, Struct
 
 from futures_agent.clock import MINUTE_MS
 
+_BANNED = (
+    "Way too much request weight used; IP banned until {until}. "
+    "Please use the websocket for live updates to avoid bans."
+)
+_TOO_MANY = (
+    "Too many requests; current limit is {limit} requests per minute. "
+    "Please use the websocket for live updates to avoid polling the API."
+)
+_TIMED_OUT = (
+    "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
+)
 # What the exchange says with each status (code, text); a status missing here gets an HTML page, as
 # gateways and firewalls send them.
 _TEXTS = {
-    408: (
-        -1007,
-        "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
-    ),
-    418: (
-        -1003,
-        "Way too much request weight used; IP banned until {until}. "
-        "Please use the websocket for live updates to avoid bans.",
-    ),
-    429: (
-        -1003,
-        "Too many requests; current limit is {limit} requests per minute. "
-        "Please use the websocket for live updates to avoid polling the API.",
-    ),
+    408: (-1007, _TIMED_OUT),
+    418: (-1003, _BANNED),
+    429: (-1003, _TOO_MANY),
     500: (-1000, "An unknown error occured while processing the request."),
     503: (-1001, "Internal error; unable to process your request. Please try again."),
 }
@@ -38,7 +38,7 @@ def exchange_error(code: int, text: str) -> bytes:
 
 
 def refusal_body(status: int, *, limit: int, until_ms: int) -> bytes:
-    """Return the exchange's body for `status`; `limit` (weight per minute) and `until_ms` fill in its text."""
+    """Return the exchange's body for `status`; `limit` (weight per minute) and `until_ms` go into it."""
     if status not in _TEXTS:
         return f"<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>".encode()
     code, text = _TEXTS[status]

@@ -140,7 +140,8 @@ class GeneratedCandles:
 def generated_listing(symbol: str, seed: int, onboard_ms: int) -> Listing:
     """Return a contract whose price magnitude fits its name, or follows from the name where unknown."""
     pick = np.random.default_rng([seed, crc32(symbol.encode()), 1])
-    price = _known(symbol)[0] if _known(symbol) else exp(pick.uniform(log(0.05), log(30.0)))
+    known = _known(symbol)
+    price = known[0] if known else exp(pick.uniform(log(0.05), log(30.0)))
     magnitude = floor(log10(price))
     decimals = 1 if price > 10_000 else min(max(4 - magnitude, 2), 8)
     volume_decimals = 3 if price >= 1000 else 2 if price >= 100 else 1 if price >= 5 else 0

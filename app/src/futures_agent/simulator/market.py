@@ -45,7 +45,7 @@ class Market:
         return final[: np.searchsorted(final["timestamp"], now_ms - timeframe.ms, side="right")]
 
     def forming(self, symbol: str, timeframe: Timeframe, now_ms: int) -> Candles:
-        """Return the candle that is open at `now_ms`, as an array of one; of none where the data have none."""
+        """Return the candle that is open at `now_ms`, as an array of one, or of none."""
         open_ms = timeframe.open_of(now_ms)
         final = self._source.series(symbol, timeframe, now_ms)
         at = int(np.searchsorted(final["timestamp"], open_ms))

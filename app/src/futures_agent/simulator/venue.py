@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from futures_agent.clock import DAY_MS, SystemClock
+from futures_agent.clock import SystemClock
 from futures_agent.settings.tree import DEFAULT_SYMBOLS
 from futures_agent.simulator.clock import VenueClock
 from futures_agent.simulator.config import SimulatorConfig
@@ -58,12 +58,10 @@ def _source(config: SimulatorConfig) -> tuple[CandleSource, int | None]:
             symbols=config.symbols,
             first_ms=config.data_start_ms,
             last_ms=config.data_end_ms,
+            start_ms=config.start_ms,
             with_untradable=config.untradable_symbols,
         )
-        return (
-            recorded,
-            recorded.common_end_ms() - DAY_MS // 2 if config.start_ms is None else config.start_ms,
-        )
+        return recorded, recorded.start_ms
     start_ms = SystemClock().now_ms() if config.start_ms is None else config.start_ms
     generated = GeneratedCandles(
         config.symbols or DEFAULT_SYMBOLS,
