@@ -42,7 +42,7 @@ def test_a_good_run_leaves_a_record_and_one_line(settings, capsys):
     ("error", "code", "said"),
     [
         (Retry("the exchange is away"), ExitCode.FAILED, "data-sync failed: the exchange is away"),
-        (Refuse("no such symbol"), ExitCode.CONFIG, "data-sync config: no such symbol"),
+        (Refuse("no such symbol"), ExitCode.CONFIG, "data-sync refused: no such symbol"),
         (ZeroDivisionError("x"), ExitCode.FAILED, "data-sync failed: unexpected ZeroDivisionError: x"),
     ],
 )

@@ -165,7 +165,7 @@ def _stop_signals(job: Job) -> Iterator[None]:
 
 
 def _word(code: ExitCode) -> str:
-    return code.name.lower().replace("_", " ")
+    return "refused" if code is ExitCode.CONFIG else code.name.lower().replace("_", " ")
 
 
 def _say(name: str, outcome: Outcome) -> None:
