@@ -1,0 +1,82 @@
+// The equity curve over its drawdown, on one time axis.
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function chartLook() {
+  return {
+    layout: {
+      background: { type: "solid", color: colour("--panel") },
+      textColor: colour("--muted"),
+      fontFamily: getComputedStyle(document.body).fontFamily,
+      panes: { separatorColor: colour("--line") },
+    },
+    grid: { vertLines: { color: colour("--line") }, horzLines: { color: colour("--line") } },
+  };
+}
+
+// One colour above the base, another below it, both fading towards the base.
+function twoSided(fade) {
+  const [gain, loss] = [colour("--gain"), colour("--loss")];
+  return {
+    topLineColor: gain, topFillColor1: gain + fade, topFillColor2: gain + "08",
+    bottomLineColor: loss, bottomFillColor1: loss + "08", bottomFillColor2: loss + fade,
+  };
+}
+
+class EquityChart {
+  constructor(container, legend, curve, initialEquity) {
+    this.curve = curve;
+    this.legend = legend;
+    this.times = curve.timestamp.map((ms) => Math.floor(ms / 1000));
+    this.indexOf = new Map(this.times.map((time, index) => [time, index]));
+    this.chart = LightweightCharts.createChart(container, {
+      autoSize: true,
+      rightPriceScale: { borderVisible: false },
+      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05 },
+      // The wheel scrolls the page; dragging and pinching move the chart.
+      handleScroll: { mouseWheel: false }, handleScale: { mouseWheel: false },
+      localization: { locale: "en-US" },
+    });
+    this.equity = this.addPane(0, initialEquity, curve.equity, { type: "custom", minMove: 0.01, formatter: whole });
+    this.drawdown = this.addPane(1, 0, curve.drawdown.map((depth) => -100 * depth),
+      { type: "custom", minMove: 0.01, formatter: (value) => number(value) + " %" });
+    const [upper, lower] = this.chart.panes();
+    upper.setStretchFactor(3);
+    lower.setStretchFactor(1);
+    this.drawdown.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0.08 } });
+    this.chart.subscribeCrosshairMove((at) => this.describe(this.indexOf.get(at.time)));
+    this.describe();
+    this.restyle();
+    this.chart.timeScale().fitContent();
+  }
+
+  addPane(pane, base, values, priceFormat) {
+    const series = this.chart.addSeries(LightweightCharts.BaselineSeries,
+      { baseValue: { type: "price", price: base }, lineWidth: 2, priceFormat, priceLineVisible: false }, pane);
+    series.setData(values.map((value, index) => ({ time: this.times[index], value })));
+    return series;
+  }
+
+  restyle() {
+    this.chart.applyOptions(chartLook());
+    this.equity.applyOptions(twoSided("55"));
+    this.drawdown.applyOptions(twoSided("66"));
+  }
+
+  showLastDays(days) {
+    const last = this.times[this.times.length - 1];
+    if (days === null) this.chart.timeScale().fitContent();
+    else this.chart.timeScale().setVisibleRange({ from: Math.max(this.times[0], last - days * 86400), to: last });
+  }
+
+  describe(index = this.times.length - 1) {
+    const { timestamp, equity, drawdown, notional, positions } = this.curve;
+    const parts = [
+      ["", moment(timestamp[index]) + " UTC"], ["equity", number(equity[index])],
+      ["drawdown", percent(-drawdown[index])], ["positions", positions[index]], ["notional", number(notional[index])],
+    ];
+    this.legend.replaceChildren(...parts.flatMap(([label, value]) => [label + " ", el("b", null, String(value))]));
+  }
+}

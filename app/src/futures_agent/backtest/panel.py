@@ -1,0 +1,191 @@
+"""The panel: candles of many symbols side by side, flat in memory, holes and late listings allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from futures_agent.clock import utc_text
+from futures_agent.errors import Refuse
+from futures_agent.market.candle import CANDLE, Candles
+from futures_agent.market.instrument import Instrument
+from futures_agent.market.timeframe import Timeframe
+
+ReadCandles = Callable[[str], Candles]  # symbol → its candles of one timeframe
+
+
+class Series(Struct, frozen=True):
+    """One record array per symbol, stored end to end: no copy per symbol, no padding for holes.
+
+    Parameters
+    ----------
+    records : ndarray, shape (rows,)
+    offsets : ndarray of int64, shape (symbols + 1,)
+        Rows of symbol s are [offsets[s], offsets[s + 1]).
+    """
+
+    records: NDArray[np.void]
+    offsets: NDArray[np.int64]
+
+    def of(self, index: int) -> NDArray[np.void]:
+        """Return a view of the rows of the symbol at `index`."""
+        return self.records[self.offsets[index] : self.offsets[index + 1]]
+
+
+class Panel(Struct, frozen=True, kw_only=True):
+    """Everything a simulation needs to know about the past.
+
+    Parameters
+    ----------
+    symbols : tuple of str
+        In the order in which they compete for the shared account.
+    timeframe : Timeframe
+        The one that decides and fills.
+    candles : Series of CANDLE
+    instruments : tuple of Instrument
+        One per symbol.
+    higher : dict of Timeframe to Series of CANDLE
+        Further timeframes for the strategy.
+    finer : Series of CANDLE, optional
+        Decides which of stop and target came first within a bar.
+    funding : dict of str to ndarray with fields timestamp, rate
+        Recorded funding rates; symbols may be absent.
+    warnings : tuple of str
+        What a person should know about the data.
+    """
+
+    symbols: tuple[str, ...]
+    timeframe: Timeframe
+    candles: Series
+    instruments: tuple[Instrument, ...]
+    higher: dict[Timeframe, Series]
+    finer: Series
+    funding: dict[str, NDArray[np.void]]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def timeline(self) -> NDArray[np.int64]:
+        """Open times, ms UTC ascending, at which any symbol has a candle."""
+        return np.unique(self.candles.records["timestamp"])
+
+    @property
+    def candle_count(self) -> int:
+        """Candles of all timeframes a simulation steps through."""
+        higher = sum(len(series.records) for series in self.higher.values())
+        return len(self.candles.records) + len(self.finer.records) + higher
+
+
+def build_panel(
+    candles: Mapping[str, Candles],
+    instruments: Mapping[str, Instrument],
+    timeframe: Timeframe,
+    *,
+    higher: Mapping[Timeframe, Mapping[str, Candles]] | None = None,
+    finer: Mapping[str, Candles] | None = None,
+    funding: Mapping[str, NDArray[np.void]] | None = None,
+) -> Panel:
+    """Build a panel from candles already in memory; the arguments are those of `load_panel`.
+
+    Raises
+    ------
+    Refuse
+        No candle at all, or candles out of order.
+    """
+    return load_panel(
+        tuple(candles),
+        instruments,
+        timeframe,
+        read={
+            timeframe: candles.__getitem__,
+            **{each: series.__getitem__ for each, series in (higher or {}).items()},
+        },
+        read_finer=(lambda symbol: finer[symbol]) if finer else None,
+        funding=funding or {},
+    )
+
+
+def load_panel(
+    symbols: Sequence[str],
+    instruments: Mapping[str, Instrument],
+    timeframe: Timeframe,
+    *,
+    read: Mapping[Timeframe, ReadCandles],
+    read_finer: ReadCandles | None = None,
+    funding: Mapping[str, NDArray[np.void]],
+    on_symbol: Callable[[int], None] | None = None,
+) -> Panel:
+    """Read the candles of `symbols` one by one into a panel; peak memory is the panel and one symbol.
+
+    Symbols without candles or without a known instrument are left out, with a warning.
+
+    Parameters
+    ----------
+    read : mapping of Timeframe to callable
+        How to read `timeframe` itself and each higher timeframe.
+    read_finer : callable, optional
+    on_symbol : callable, optional
+        Called with the number of symbols read so far.
+
+    Raises
+    ------
+    Refuse
+        No candle at all, or candles out of order.
+    """
+    unknown = [symbol for symbol in symbols if symbol not in instruments]
+    found: dict[str, Candles] = {}
+    for count, symbol in enumerate(symbols, start=1):
+        if symbol in instruments:
+            found[symbol] = _in_order(symbol, timeframe, read[timeframe](symbol))
+        if on_symbol is not None:
+            on_symbol(count)
+    empty = [symbol for symbol, candles in found.items() if not len(candles)]
+    kept = tuple(symbol for symbol in found if symbol not in empty)
+    if not kept:
+        raise Refuse(
+            f"no {timeframe.name} candles of any of the {len(symbols)} symbols; run data-sync, "
+            "or check data.symbols and the period"
+        )
+    main = end_to_end([found.pop(symbol) for symbol in kept])
+    return Panel(
+        symbols=kept,
+        timeframe=timeframe,
+        candles=main,
+        instruments=tuple(instruments[symbol] for symbol in kept),
+        higher={
+            each: end_to_end([_in_order(symbol, each, reader(symbol)) for symbol in kept])
+            for each, reader in read.items()
+            if each is not timeframe
+        },
+        finer=end_to_end([read_finer(symbol) for symbol in kept] if read_finer else [_NO_CANDLES] * len(kept)),
+        funding={symbol: funding[symbol] for symbol in kept if symbol in funding},
+        warnings=tuple(_left_out(unknown, "exchange filters unknown") + _left_out(empty, "no candles")),
+    )
+
+
+_NO_CANDLES = np.zeros(0, CANDLE)
+
+
+def _left_out(symbols: Sequence[str], reason: str) -> list[str]:
+    return [f"left out, {reason}: {', '.join(symbols)}"] if symbols else []
+
+
+def _in_order(symbol: str, timeframe: Timeframe, candles: Candles) -> Candles:
+    steps = np.diff(candles["timestamp"])
+    if np.any(steps <= 0):
+        at = utc_text(int(candles["timestamp"][int(np.argmax(steps <= 0)) + 1]))
+        raise Refuse(f"{symbol}: {timeframe.name} candles not in ascending order at {at}")
+    return candles
+
+
+def end_to_end(parts: list[NDArray[np.void]]) -> Series:
+    """Join `parts`, letting go of each once it is copied, so that two copies never exist at once."""
+    offsets = np.zeros(len(parts) + 1, np.int64)
+    np.cumsum([len(part) for part in parts], out=offsets[1:])
+    joined = np.empty(int(offsets[-1]), parts[0].dtype)
+    for index in range(len(parts)):
+        joined[offsets[index] : offsets[index + 1]] = parts[index]
+        parts[index] = joined[:0]
+    return Series(joined, offsets)

@@ -1,0 +1,289 @@
+"""The portfolio loop: one shared account over all symbols, bar time by bar time.
+
+At each bar time, in this order and each in the order of the symbols: funding and exits decided on the
+previous close, at the open; entries decided on the previous close, at the open; stops, targets and
+liquidations within the bar, which is also checked for positions it opened; marking to the close.
+
+Entries are sized with what was known when they were decided: the previous close and the account's equity
+at it. Funding at an instant within (previous open, this open] is paid at this open's price by whoever
+holds a position before anything fills here; a position that ended within the bar does not pay.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from futures_agent.backtest.records import ExitReason
+from futures_agent.compiled import kernel
+from futures_agent.execution.fills import (
+    AMBIGUOUS,
+    BRACKET,
+    LIQUIDATION,
+    NONE,
+    TARGET,
+    bar_exit,
+    finer_exit,
+    market_fill,
+)
+from futures_agent.execution.funding import funding_cashflow
+from futures_agent.execution.margin import bankruptcy_price, liquidation_price
+from futures_agent.execution.rounding import round_to_tick
+from futures_agent.risk.sizing import Rejection, size_entry
+
+_SIGNAL = int(ExitReason.SIGNAL)
+_END = int(ExitReason.END)
+_ACCEPTED = int(Rejection.ACCEPTED)
+_ENTRY_LAPSED = int(Rejection.ENTRY_LAPSED)
+
+# One symbol's position; `side` 0 = flat.
+POSITION = np.dtype(
+    [
+        *BRACKET.descr,
+        ("quantity", np.float64),
+        ("entry_time", np.int64),
+        ("entry_price", np.float64),
+        ("mark_price", np.float64),  # the last close
+        ("fees", np.float64),
+        ("funding", np.float64),
+    ]
+)
+
+ACCOUNT = np.dtype([("cash", np.float64), ("equity", np.float64), ("trades", np.int64)])
+
+# Costs as shares, and the lengths of bars.
+TERMS = np.dtype(
+    [
+        ("maker_fee", np.float64),
+        ("taker_fee", np.float64),
+        ("slippage", np.float64),
+        ("leverage", np.float64),
+        ("timeframe_ms", np.int64),
+    ]
+)
+
+
+class Market(NamedTuple):
+    """What happened, read only. Rows of symbol s lie at [offsets[s], offsets[s + 1]) of each flat array."""
+
+    timeline: NDArray[np.int64]  # open times at which any symbol has a bar
+    candles: NDArray[np.void]  # CANDLE
+    offsets: NDArray[np.int64]
+    signals: NDArray[np.void]  # SIGNAL, one per candle
+    rules: NDArray[np.void]  # RULES, one per symbol
+    settlements: NDArray[np.void]  # SETTLEMENT
+    settlement_offsets: NDArray[np.int64]
+    finer: NDArray[np.void]  # CANDLE of the finer timeframe, may be empty
+    finer_offsets: NDArray[np.int64]
+
+
+class Book(NamedTuple):
+    """What the account does about it, written by the loop."""
+
+    account: NDArray[np.void]  # one ACCOUNT
+    positions: NDArray[np.void]  # POSITION, one per symbol
+    rows: NDArray[np.int64]  # each symbol's candle at the current time, -1 = none
+    next_rows: NDArray[np.int64]
+    next_settlements: NDArray[np.int64]
+    trades: NDArray[np.void]  # TRADE, as many as there can be
+    equity: NDArray[np.void]  # EQUITY, one per time
+    rejections: NDArray[np.int64]  # one count per Rejection
+
+
+@kernel
+def run_portfolio(market: Market, book: Book, terms: Any, limits: Any) -> None:
+    """Run the account through the whole timeline; `terms` and `limits` are arrays of one record."""
+    symbols = range(len(book.rows))
+    for step in range(len(market.timeline)):
+        for symbol in symbols:
+            find_row(market, book, symbol, market.timeline[step])
+            if book.rows[symbol] >= 0:
+                pay_funding(market, book, symbol)
+                exit_on_signal(market, book, terms[0], symbol)
+        for symbol in symbols:
+            if book.rows[symbol] > market.offsets[symbol]:
+                enter_on_signal(market, book, terms[0], limits[0], symbol)
+        for symbol in symbols:
+            if book.rows[symbol] >= 0 and book.positions[symbol].side != 0:
+                exit_within_bar(market, book, terms[0], symbol)
+        record_equity(book, step, market.timeline[step] + terms[0].timeframe_ms)
+
+
+@kernel
+def find_row(market: Market, book: Book, symbol: int, time: int) -> None:
+    """Move to the symbol's candle that opens at `time`, if it has one."""
+    row = book.next_rows[symbol]
+    if row < market.offsets[symbol + 1] and market.candles[row].timestamp == time:
+        book.rows[symbol] = row
+        book.next_rows[symbol] = row + 1
+    else:
+        book.rows[symbol] = -1
+
+
+@kernel
+def pay_funding(market: Market, book: Book, symbol: int) -> None:
+    """Settle every funding instant since the symbol's last candle, up to and including this open."""
+    candle = market.candles[book.rows[symbol]]
+    position = book.positions[symbol]
+    index = book.next_settlements[symbol]
+    while index < market.settlement_offsets[symbol + 1]:
+        settlement = market.settlements[index]
+        if settlement.timestamp > candle.timestamp:
+            break
+        if position.side != 0:
+            cash = funding_cashflow(position.side, position.quantity, candle.open, settlement.rate)
+            position.funding += cash
+            book.account[0].cash += cash
+        index += 1
+    book.next_settlements[symbol] = index
+
+
+@kernel
+def exit_on_signal(market: Market, book: Book, terms: Any, symbol: int) -> None:
+    """Close at the open what the previous close decided to close; an opposite entry closes too."""
+    row, position = book.rows[symbol], book.positions[symbol]
+    if position.side == 0:
+        return
+    signal = market.signals[row - 1]
+    asked = signal.exit_long if position.side > 0 else signal.exit_short
+    if asked or signal.entry == -position.side:
+        candle = market.candles[row]
+        price = market_fill(-position.side, candle.open, terms.slippage)
+        close_position(book, symbol, candle.timestamp, price, _SIGNAL, terms.taker_fee)
+
+
+@kernel
+def enter_on_signal(market: Market, book: Book, terms: Any, limits: Any, symbol: int) -> None:
+    """Open at the open what the previous close decided to open, or count why not."""
+    row, position = book.rows[symbol], book.positions[symbol]
+    signal = market.signals[row - 1]
+    if signal.entry == 0 or position.side != 0:
+        return
+    candle, decided = market.candles[row], market.candles[row - 1]
+    if candle.timestamp - decided.timestamp != terms.timeframe_ms:
+        book.rejections[_ENTRY_LAPSED] += 1
+        return
+    exposure, positions = 0.0, 0
+    for other in book.positions:
+        if other.side != 0:
+            exposure += other.quantity * other.mark_price
+            positions += 1
+    quantity, reason = size_entry(
+        limits,
+        market.rules[symbol],
+        book.account[0].equity,
+        exposure,
+        positions,
+        decided.close,
+        signal.stop_distance,
+    )
+    if reason != _ACCEPTED:
+        book.rejections[reason] += 1
+        return
+    open_position(market, book, terms, symbol, quantity)
+
+
+@kernel
+def open_position(market: Market, book: Book, terms: Any, symbol: int, quantity: float) -> None:
+    """Fill an entry at the open and place its stop and target, measured from the fill, on the tick."""
+    row, position = book.rows[symbol], book.positions[symbol]
+    candle, signal, rules = market.candles[row], market.signals[row - 1], market.rules[symbol]
+    side = signal.entry
+    price = market_fill(side, candle.open, terms.slippage)
+    stop, target = 0.0, 0.0
+    if signal.stop_distance > 0:
+        stop = max(round_to_tick(price - side * signal.stop_distance, rules), 0.0)
+    if signal.target_distance > 0:
+        target = max(round_to_tick(price + side * signal.target_distance, rules), 0.0)
+    position.side = side
+    position.quantity = quantity
+    position.entry_time = candle.timestamp
+    position.entry_price = price
+    position.mark_price = price
+    position.stop_price = stop
+    position.target_price = target
+    position.liquidation_price = liquidation_price(side, price, terms.leverage)
+    position.bankruptcy_price = bankruptcy_price(side, price, terms.leverage)
+    position.fees = quantity * price * terms.taker_fee
+    position.funding = 0.0
+    book.account[0].cash -= position.fees
+
+
+@kernel
+def exit_within_bar(market: Market, book: Book, terms: Any, symbol: int) -> None:
+    """Close what stop, target or liquidation ends within the bar, or the end of the symbol's data after it."""
+    row, position = book.rows[symbol], book.positions[symbol]
+    candle = market.candles[row]
+    reason, level = bar_exit(position, candle)
+    if reason == AMBIGUOUS:
+        last = market.finer_offsets[symbol + 1]
+        first = first_row_from(market.finer, market.finer_offsets[symbol], last, candle.timestamp)
+        last = first_row_from(market.finer, first, last, candle.timestamp + terms.timeframe_ms)
+        reason, level = finer_exit(position, market.finer, first, last)
+    if reason == NONE and row + 1 == market.offsets[symbol + 1]:
+        reason, level = _END, candle.close
+    if reason == NONE:
+        position.mark_price = candle.close
+        return
+    price, fee = market_fill(-position.side, level, terms.slippage), terms.taker_fee
+    if reason == TARGET:
+        price, fee = level, terms.maker_fee
+    elif reason == LIQUIDATION:
+        price, fee = level, terms.taker_fee + market.rules[symbol].liquidation_fee
+    close_position(book, symbol, candle.timestamp, price, reason, fee)
+
+
+@kernel
+def first_row_from(candles: Any, first: int, last: int, time: int) -> int:
+    """Return the first row of [first, last) whose candle opens at `time` or later, by bisection."""
+    while first < last:
+        middle = (first + last) // 2
+        if candles[middle].timestamp < time:
+            first = middle + 1
+        else:
+            last = middle
+    return first
+
+
+@kernel
+def close_position(book: Book, symbol: int, time: int, price: float, reason: int, fee: float) -> None:
+    """Fill an exit, write the trade and make the symbol flat; `fee` is a share of the notional."""
+    position, account = book.positions[symbol], book.account[0]
+    trade = book.trades[account.trades]
+    exit_fee = position.quantity * price * fee
+    trade.symbol = symbol
+    trade.side = position.side
+    trade.quantity = position.quantity
+    trade.entry_time = position.entry_time
+    trade.entry_price = position.entry_price
+    trade.exit_time = time
+    trade.exit_price = price
+    trade.exit_reason = reason
+    trade.stop_price = position.stop_price
+    trade.target_price = position.target_price
+    trade.gross_pnl = position.side * position.quantity * (price - position.entry_price)
+    trade.fees = position.fees + exit_fee
+    trade.funding = position.funding
+    trade.net_pnl = trade.gross_pnl - trade.fees + trade.funding
+    account.cash += trade.gross_pnl - exit_fee
+    account.trades += 1
+    position.side = 0
+
+
+@kernel
+def record_equity(book: Book, step: int, close_time: int) -> None:
+    """Mark the account to the last closes."""
+    account, row = book.account[0], book.equity[step]
+    unrealised, notional, positions = 0.0, 0.0, 0
+    for position in book.positions:
+        if position.side != 0:
+            unrealised += position.side * position.quantity * (position.mark_price - position.entry_price)
+            notional += position.quantity * position.mark_price
+            positions += 1
+    account.equity = account.cash + unrealised
+    row.timestamp = close_time
+    row.equity = account.equity
+    row.notional = notional
+    row.positions = positions

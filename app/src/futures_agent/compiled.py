@@ -1,0 +1,190 @@
+"""The one place that knows numba: plain Python kernels, compiled where that pays.
+
+A kernel is a plain function over floats and NumPy records, marked with `@kernel`. The live trader calls
+it as it is. The backtest asks for a `Compiled` one: the same source, and the kernels it calls, through
+numba without fastmath, so that both give the same bits. A compiled kernel is kept in a cache directory
+under a digest of every source file it was made from: numba by itself notices a change in the outermost
+file only, and would go on running old code when a kernel further down changed.
+
+Kernels call other kernels by their own name (`from … import ema_step`), never through a module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FunctionType
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from futures_agent.errors import Refuse
+
+KernelT = TypeVar("KernelT", bound=Callable[..., Any])
+_KERNELS: set[Callable[..., Any]] = set()
+_GENERATIONS_KEPT = 3  # older digests of one kernel are deleted when a new one is compiled
+
+
+def kernel(function: KernelT) -> KernelT:
+    """Mark `function` as compilable; it stays the plain function it is."""
+    _KERNELS.add(function)
+    return function
+
+
+def is_kernel(function: Callable[..., Any]) -> bool:
+    """Say whether `function` was marked with `@kernel`."""
+    return function in _KERNELS
+
+
+def bind(function: KernelT, **names: Callable[..., Any]) -> KernelT:
+    """Return a copy of the kernel `function` that sees other functions under some of its global names.
+
+    This is how one loop serves every strategy: numba can cache a global, not a closure.
+    """
+    return kernel(cast(KernelT, _copy(cast(FunctionType, function), names)))
+
+
+def plain_view(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return `array` such that plain Python reads the fields of its records as attributes."""
+    return array.view(np.recarray) if array.dtype.names else array
+
+
+class Compiled:
+    """A kernel compiled by numba and cached on disk; call it like the kernel.
+
+    Parameters
+    ----------
+    function : callable
+        Marked with `@kernel`.
+    cache_dir : Path
+        Writable; created when absent.
+
+    Raises
+    ------
+    Refuse
+        The cache directory is not writable, numba is not installed, or (at the first call) the kernel
+        uses Python that numba cannot compile.
+    """
+
+    def __init__(self, function: Callable[..., Any], cache_dir: Path) -> None:
+        self._function = cast(FunctionType, function)
+        self._directory = cache_dir / f"{function.__name__.strip('_')}-{_digest(self._function)}"
+        _require_writable(cache_dir)
+        self._dispatcher: Any = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._dispatcher is None:
+            self._dispatcher = self._ready(arguments)
+        return self._dispatcher(*arguments)
+
+    def _ready(self, arguments: tuple[Any, ...]) -> Any:
+        import numba
+
+        signature = tuple(numba.typeof(argument) for argument in arguments)
+        if not self._directory.exists():
+            self._drop_old_generations()
+        try:
+            return self._load(signature)
+        except numba.core.errors.NumbaError as error:
+            name, reason = self._function.__name__, _one_line(error)
+            raise Refuse(f"kernel {name}: numba cannot compile it: {reason}; mend it or remove @kernel") from None
+        except Exception:
+            # A cache torn by a power cut: compile afresh rather than fail every night from now on.
+            shutil.rmtree(self._directory, ignore_errors=True)
+            return self._load(signature)
+
+    def _load(self, signature: tuple[Any, ...]) -> Any:
+        import numba
+
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(self._directory)
+        try:
+            dispatcher = numba.njit(_with_compiled_callees(self._function, {}), cache=True)
+        finally:
+            numba.config.CACHE_DIR = before
+        dispatcher.compile(signature)
+        return dispatcher
+
+    def _drop_old_generations(self) -> None:
+        name = self._directory.name.rpartition("-")[0]
+        others = sorted(self._directory.parent.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)
+        for path in others[: -(_GENERATIONS_KEPT - 1)]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _copy(function: FunctionType, names: dict[str, Any]) -> FunctionType:
+    copy = FunctionType(
+        function.__code__,
+        {**function.__globals__, **names},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__qualname__ = function.__qualname__
+    copy.__module__ = function.__module__
+    return copy
+
+
+def _callees(function: FunctionType) -> Iterator[tuple[str, FunctionType]]:
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, FunctionType) and value in _KERNELS:
+            yield name, value
+
+
+def _with_compiled_callees(function: FunctionType, done: dict[FunctionType, Any]) -> FunctionType:
+    """Return a copy of `function` in which every kernel it calls, however deep, is numba's."""
+    import numba
+
+    names = {}
+    for name, callee in _callees(function):
+        if callee not in done:
+            done[callee] = numba.njit(_with_compiled_callees(callee, done))
+        names[name] = done[callee]
+    return _copy(function, names)
+
+
+def _digest(function: FunctionType) -> str:
+    """Return what decides the machine code: versions, source files and constants of all kernels reached."""
+    try:
+        import numba
+    except ImportError:
+        raise Refuse("numba is not installed: pip install 'crypto-futures-agent[backtest]'") from None
+    reached, waiting = {function}, [function]
+    while waiting:
+        new = {callee for _, callee in _callees(waiting.pop())} - reached
+        reached |= new
+        waiting += new
+    digest = hashlib.sha256(f"{sys.version} {numba.__version__} {np.__version__}".encode())
+    for path in sorted({each.__code__.co_filename for each in reached}):
+        digest.update(Path(path).read_bytes())
+    for each in sorted(reached, key=lambda one: (one.__module__, one.__qualname__)):
+        constants = {name: each.__globals__.get(name) for name in each.__code__.co_names}
+        digest.update(repr([item for item in constants.items() if _is_constant(item[1])]).encode())
+    return digest.hexdigest()[:16]
+
+
+def _is_constant(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, str, tuple))
+
+
+def _require_writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise Refuse(
+            f"compile cache {directory}: not writable ({error.strerror}); "
+            "make it writable or point NUMBA_CACHE_DIR elsewhere"
+        ) from None
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line and "nopython" not in line), type(error).__name__)

@@ -1,0 +1,96 @@
+"""What a strategy is: typed parameters, a state record, and one step per closed bar."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from futures_agent.errors import Refuse
+from futures_agent.market.candle import CANDLE
+from futures_agent.market.timeframe import Timeframe
+
+# What a step sees: one closed candle and its length (a strategy may follow several timeframes).
+BAR = np.dtype([*CANDLE.descr, ("timeframe_ms", np.int64)])
+
+# What a step may say, for the open of the next bar; all zero = nothing. A distance is measured from the
+# price at which the entry fills, so that stop and target are known the moment it does; 0 = none.
+SIGNAL = np.dtype(
+    [
+        ("entry", np.int8),  # +1 long, -1 short; closes an opposite position first, ignored if one is open
+        ("exit_long", np.bool_),
+        ("exit_short", np.bool_),
+        ("stop_distance", np.float64),  # price units, ≥ 0
+        ("target_distance", np.float64),  # price units, ≥ 0
+    ]
+)
+
+_FIELD_TYPES: dict[type, type] = {bool: np.bool_, int: np.int64, float: np.float64}
+
+Step = Callable[[Any, Any, Any, Any], None]
+
+
+class Strategy(msgspec.Struct, frozen=True, kw_only=True):
+    """A plug-in: everything the backtest and the live trader need to know about a strategy.
+
+    Parameters
+    ----------
+    name : str
+    params : type of msgspec.Struct
+        Its fields are bool, int or float, annotated with their bounds, each with a default.
+    state : numpy.dtype
+        Record of one symbol's memory; all zero before the first bar.
+    step : callable
+        `step(state, bar, params, signal)` is called once per closed bar, oldest first. `state` is the
+        symbol's record, `bar` a record of BAR, `params` a record with the fields of `params`, `signal`
+        a zeroed record of SIGNAL to write the decision into. Marked `@kernel` it is compiled for the
+        backtest; otherwise it simply runs slower.
+    timeframes : tuple of Timeframe
+        Higher timeframes wanted besides the one that decides. Where bars close together the higher
+        comes first. What a step writes into `signal` on a higher bar is ignored.
+    """
+
+    name: str
+    params: type[msgspec.Struct]
+    state: np.dtype[Any]
+    step: Step
+    timeframes: tuple[Timeframe, ...] = ()
+
+    def read_params(self, values: Mapping[str, Any]) -> NDArray[np.void]:
+        """Return `values` over the defaults as an array of one record, for `step`.
+
+        Raises
+        ------
+        Refuse
+            Unknown parameter, wrong type or a value out of bounds.
+        """
+        try:
+            chosen = msgspec.convert(dict(values), self.params)
+        except msgspec.ValidationError as error:
+            raise Refuse(_explain(self.name, error)) from None
+        record = np.zeros(1, self.params_dtype)
+        for field in record.dtype.names or ():
+            record[field] = getattr(chosen, field)
+        return record
+
+    @property
+    def params_dtype(self) -> np.dtype[Any]:
+        """The record dtype of `params`."""
+        hints = typing.get_type_hints(self.params)
+        for name, hint in hints.items():
+            if hint not in _FIELD_TYPES:
+                raise Refuse(f"strategy {self.name}: parameter {name}: must be bool, int or float")
+        return np.dtype([(name, _FIELD_TYPES[hint]) for name, hint in hints.items()])
+
+
+def _explain(name: str, error: msgspec.ValidationError) -> str:
+    sentence, _, place = str(error).partition(" - at `$")
+    if sentence.startswith("Object contains unknown field"):
+        unknown = sentence.split("`")[1]
+        return f"strategy.params.{unknown}: strategy {name} has no such parameter; remove it"
+    where = f"strategy.params{place.rstrip('`')}"
+    return f"{where}: {sentence} (strategy {name})"
