@@ -76,16 +76,15 @@ def hold(database: Path, symbol: str, count: str) -> None:
 
 
 def write(database: Path, symbol: str, batches: str) -> None:
-    """Write batches, each a transaction; print when (ns, the machine's clock) first and last were done."""
+    """Write batches, each a transaction; print when (ns, the machine's clock) it began and ended."""
     candles = random_walk(BATCH * int(batches))
     with contextlib.closing(open_writer(database)) as db:
         print("ready", flush=True)
         sys.stdin.readline()
-        done = []
+        began = time.monotonic_ns()
         for first in range(0, len(candles), BATCH):
             upsert_candles(db, Timeframe.H1, symbol, candles[first : first + BATCH])
-            done.append(time.monotonic_ns())
-    print(done[0], done[-1], flush=True)
+        print(began, time.monotonic_ns(), flush=True)
 
 
 def create(directory: Path, count: str) -> None:

@@ -113,7 +113,7 @@ def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_in_place_of_the_database_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refuse, match="cannot open it"):
+    with pytest.raises(Refuse, match="no access"):
         open_writer(tmp_path)
 
 
@@ -179,12 +179,10 @@ def test_an_unsafe_sqlite_is_refused(database: Path, monkeypatch: pytest.MonkeyP
         (apsw.LockedError("table is locked"), Retry, "another program is writing it"),
         (apsw.FullError("database or disk is full"), Retry, "disk full"),
         (apsw.IOError("disk I/O error"), Retry, r"I/O error \(disk I/O error\); check the disk"),
-        (OSError(errno.EIO, "Input/output error"), Retry, r"I/O error \(Input/output error\)"),
         (apsw.CorruptError("malformed"), Corrupt, r"damaged \(malformed\): keep it with its -wal"),
         (apsw.NotADBError("file is not a database"), Corrupt, "not a SQLite database: keep it"),
-        (apsw.ReadOnlyError("readonly database"), Refuse, "cannot open it"),
-        (apsw.CantOpenError("unable to open"), Refuse, "cannot open it"),
-        (PermissionError(errno.EACCES, "Permission denied"), Refuse, r"cannot open it \(Permission denied\)"),
+        (apsw.ReadOnlyError("readonly database"), Refuse, "no access"),
+        (apsw.CantOpenError("unable to open"), Refuse, "no access"),
     ],
 )
 def test_errors_say_who_must_react(
@@ -194,6 +192,31 @@ def test_errors_say_who_must_react(
         raise error
     assert str(database.parent) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "becomes", "says"),
+    [
+        (errno.ENOSPC, Retry, "disk full"),
+        (errno.EROFS, Refuse, r"no access \(Read-only file system\)"),
+        (errno.EACCES, Refuse, r"no access \(Permission denied\)"),
+    ],
+)
+def test_a_file_that_cannot_be_created(
+    database: Path, monkeypatch: pytest.MonkeyPatch, code: int, becomes: type[AgentError], says: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(becomes, match=says):
+            open_writer(database)
+
+
+def test_a_mistake_in_a_statement_is_no_fault_of_the_host(database: Path, db: apsw.Connection) -> None:
+    with pytest.raises(apsw.SQLError, match="no such column"), database_errors(database):
+        db.execute("SELECT spread FROM ohlcv_h1")
 
 
 def test_an_io_error_on_a_full_disk_is_a_full_disk(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:

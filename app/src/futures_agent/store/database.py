@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import apsw
 
-from futures_agent.errors import Blocked, Corrupt, Refuse, Retry
+from futures_agent.errors import AgentError, Blocked, Corrupt, Refuse, Retry
 from futures_agent.settings import DatabaseSettings
 from futures_agent.store.migrate import apply_pending, is_ours, refuse_foreign
 
@@ -112,13 +113,14 @@ def open_reader(database: Path, settings: DatabaseSettings = DatabaseSettings())
         The file is damaged or is no database.
     """
     _require_safe_sqlite()
-    with database_errors(database):
-        try:
-            size = database.stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            raise Refuse(f"{database}: no database yet; run `agentctl data-sync` first") from None
-        if size == 0:
-            raise Refuse(f"{database}: the database is empty; run `agentctl data-sync` first")
+    try:
+        empty = database.stat().st_size == 0
+    except (FileNotFoundError, NotADirectoryError):
+        raise Refuse(f"{database}: no database yet; run `agentctl data-sync` first") from None
+    except PermissionError as error:
+        raise _no_access(database, error.strerror) from None
+    if empty:
+        raise Refuse(f"{database}: the database is empty; run `agentctl data-sync` first")
     with _opening(database, apsw.SQLITE_OPEN_READONLY, settings) as db:
         _persist_wal(db)  # a reader that may write must not remove the files a weaker one needs
         db.pragma("query_only", True)
@@ -129,7 +131,7 @@ def open_reader(database: Path, settings: DatabaseSettings = DatabaseSettings())
 
 @contextlib.contextmanager
 def database_errors(database: Path) -> Iterator[None]:
-    """Turn SQLite's and the operating system's errors into ones that say who must react.
+    """Turn SQLite's errors into ones that say who must react.
 
     Parameters
     ----------
@@ -147,25 +149,49 @@ def database_errors(database: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (apsw.BusyError, apsw.LockedError, apsw.ProtocolError) as error:
-        raise Retry(f"{database}: another program is writing it ({error}); run again") from None
-    except apsw.NotADBError:
-        raise Corrupt(f"{database}: not a SQLite database: {WHAT_TO_DO_WITH_DAMAGE}") from None
-    except apsw.CorruptError as error:
-        raise Corrupt(f"{database}: damaged ({error}): {WHAT_TO_DO_WITH_DAMAGE}") from None
-    except apsw.FullError:
-        raise _disk_full(database) from None
-    except (apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError, PermissionError) as error:
-        if _free_bytes(database) < _DISK_FULL_BYTES and not isinstance(error, PermissionError):
-            raise _disk_full(database) from None
-        raise Refuse(
-            f"{database}: cannot open it ({_reason(error)}); run as its owner, and check the permissions of "
-            f"{database.name}, {database.name}-wal, {database.name}-shm and their directory"
-        ) from None
-    except (apsw.IOError, OSError) as error:
-        if _free_bytes(database) < _DISK_FULL_BYTES:
-            raise _disk_full(database) from None
-        raise Retry(f"{database}: I/O error ({_reason(error)}); check the disk and run again") from None
+    except apsw.Error as error:
+        fault = _meaning(database, error)
+        if fault is None:
+            raise  # a mistake of the program, not a fault of the host
+        raise fault from None
+
+
+def _meaning(database: Path, error: apsw.Error) -> AgentError | None:
+    match error:
+        case apsw.BusyError() | apsw.LockedError() | apsw.ProtocolError():
+            return Retry(f"{database}: another program is writing it ({error}); run again")
+        case apsw.NotADBError():
+            return Corrupt(f"{database}: not a SQLite database: {WHAT_TO_DO_WITH_DAMAGE}")
+        case apsw.CorruptError():
+            return Corrupt(f"{database}: damaged ({error}): {WHAT_TO_DO_WITH_DAMAGE}")
+        case apsw.FullError():
+            return _disk_full(database)
+        case apsw.IOError() | apsw.CantOpenError() if _free_bytes(database) < _DISK_FULL_BYTES:
+            return _disk_full(database)
+        case apsw.IOError():
+            return Retry(f"{database}: I/O error ({error}); check the disk and run again")
+        case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.CantOpenError():
+            return _no_access(database, error)
+        case _:
+            return None
+
+
+def _disk_full(database: Path) -> Retry:
+    return Retry(f"disk full: {database.parent}; free space and run again")
+
+
+def _no_access(database: Path, reason: object) -> Refuse:
+    return Refuse(
+        f"{database}: no access ({reason}); run as its owner, and check the permissions of {database.name}, "
+        f"{database.name}-wal, {database.name}-shm and their directory"
+    )
+
+
+def _free_bytes(database: Path) -> int:
+    try:
+        return shutil.disk_usage(database.parent).free
+    except OSError:
+        return _DISK_FULL_BYTES  # cannot tell: then it is not the explanation
 
 
 def _require_safe_sqlite() -> None:
@@ -179,17 +205,20 @@ def _require_safe_sqlite() -> None:
 
 def _create_file(database: Path) -> None:
     """Create an empty file, so that its mode does not depend on the umask of whoever came first."""
-    with database_errors(database):
-        try:
-            descriptor = os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-        except FileExistsError:
-            return
-        except (FileNotFoundError, NotADirectoryError):
-            raise Refuse(f"{database.parent}: no such directory; create it, or set paths.state_dir") from None
-        try:
-            os.fchmod(descriptor, FILE_MODE)
-        finally:
-            os.close(descriptor)
+    try:
+        descriptor = os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    except FileExistsError:
+        return
+    except (FileNotFoundError, NotADirectoryError):
+        raise Refuse(f"{database.parent}: no such directory; create it, or set paths.state_dir") from None
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise _disk_full(database) from None
+        raise _no_access(database, error.strerror) from None
+    try:
+        os.fchmod(descriptor, FILE_MODE)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -226,18 +255,3 @@ def _switch_to_wal(db: apsw.Connection, timeout_s: float) -> None:
             time.sleep(_WAL_SWITCH_PAUSE_S)
     if mode != "wal":
         raise Refuse(f"{db.filename}: this file system cannot hold a WAL database; use a local disk")
-
-
-def _disk_full(database: Path) -> Retry:
-    return Retry(f"disk full: {database.parent}; free space and run again")
-
-
-def _free_bytes(database: Path) -> int:
-    try:
-        return shutil.disk_usage(database.parent).free
-    except OSError:
-        return _DISK_FULL_BYTES  # cannot tell: then it is not the explanation
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
