@@ -232,9 +232,9 @@ def check_database(
 @app.command("warm-up")
 def warm_up() -> None:
     """Compile what the nightly backtest needs, so that the first night is not slower."""
-    from futures_agent.compiled import warm_up as compile_all
+    from futures_agent.backtest.run import warm_up as compile_all
 
-    print(compile_all())
+    print(f"compiled into {compile_all(_settings())}")
 
 
 @app.command()

@@ -48,11 +48,6 @@ def bind(function: KernelT, **names: Callable[..., Any]) -> KernelT:
     return kernel(cast(KernelT, _copy(cast(FunctionType, function), names)))
 
 
-def plain_view(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return `array` such that plain Python reads the fields of its records as attributes."""
-    return array.view(np.recarray) if array.dtype.names else array
-
-
 class Compiled:
     """A kernel compiled by numba and cached on disk; call it like the kernel.
 
@@ -90,8 +85,10 @@ class Compiled:
         try:
             return self._load(signature)
         except numba.core.errors.NumbaError as error:
-            name, reason = self._function.__name__, _one_line(error)
-            raise Refuse(f"kernel {name}: numba cannot compile it: {reason}; mend it or remove @kernel") from None
+            raise Refuse(
+                f"kernel {self._function.__name__}: numba cannot compile it: {_one_line(error)}; "
+                "mend it or remove @kernel"
+            ) from None
         except Exception:
             # A cache torn by a power cut: compile afresh rather than fail every night from now on.
             shutil.rmtree(self._directory, ignore_errors=True)

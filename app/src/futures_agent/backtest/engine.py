@@ -6,10 +6,10 @@ the live trader's source; given a compile cache, through numba, with the same bi
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +18,17 @@ from futures_agent.backtest.panel import Panel, Series, end_to_end
 from futures_agent.backtest.portfolio import ACCOUNT, POSITION, TERMS, Book, Market, run_portfolio
 from futures_agent.backtest.records import EQUITY, TRADE, Simulation
 from futures_agent.clock import utc_text
-from futures_agent.compiled import Compiled, bind, is_kernel, kernel, plain_view
+from futures_agent.compiled import Compiled, bind, is_kernel, kernel
 from futures_agent.errors import Refuse
 from futures_agent.execution.funding import SETTLEMENT, settlements
 from futures_agent.execution.rounding import rules_of
 from futures_agent.market.candle import CANDLE
+from futures_agent.plain import run_plain
 from futures_agent.risk.sizing import Rejection, limits_of
 from futures_agent.settings.tree import CostSettings, RiskSettings
 from futures_agent.strategy.strategy import BAR, SIGNAL, Strategy
 
 OnProgress = Callable[[str, int, int], None]  # stage, symbols done, symbols in all
-TupleT = TypeVar("TupleT", bound=NamedTuple)
 
 
 def simulate(
@@ -120,13 +120,13 @@ def _decide(
     compile_cache: Path | None,
     on_progress: OnProgress | None,
 ) -> tuple[NDArray[np.void], list[str]]:
-    """Return one SIGNAL per candle of the panel, and a warning per kind of failure."""
+    """Return one SIGNAL per candle of the panel, and a warning per failure."""
     signals = np.zeros(len(panel.candles.records), SIGNAL)
     run = _run(
         bind(step_through, strategy_step=strategy.step),
         compile_cache if is_kernel(strategy.step) else None,
     )
-    failures: Counter[str] = Counter()
+    failures: list[str] = []
     for index, symbol in enumerate(panel.symbols):
         bars = _bars(panel, strategy, index)
         decided = np.zeros(len(bars), SIGNAL)
@@ -138,31 +138,17 @@ def _decide(
         except Refuse:
             raise
         except Exception as error:  # a user's code may raise anything; the other symbols go on
-            failures[f"left out, strategy {strategy.name} failed on {symbol}: {_reason(error)}"] += 1
+            reason = f"{type(error).__name__}: {error}"
+            failures.append(f"left out, strategy {strategy.name} failed on {symbol}: {reason}")
         if on_progress is not None:
             on_progress("signals", index + 1, len(panel.symbols))
     if len(failures) == len(panel.symbols):
-        raise Refuse(f"strategy {strategy.name} failed on every symbol; the first: {next(iter(failures))}")
-    return signals, list(failures)
+        raise Refuse(f"strategy {strategy.name} failed on every symbol; the first: {failures[0]}")
+    return signals, failures
 
 
 def _run(function: Callable[..., Any], compile_cache: Path | None) -> Callable[..., Any]:
-    """Return `function` compiled, or as plain Python that reads records by attribute."""
-    if compile_cache is not None:
-        return Compiled(function, compile_cache)
-
-    def run(*arguments: Any) -> Any:
-        # Compiled code raises on a division by zero; plain NumPy floats must not go on with infinity.
-        with np.errstate(divide="raise", invalid="raise"):
-            return function(*(_plain(argument) for argument in arguments))
-
-    return run
-
-
-def _plain(argument: Any) -> Any:
-    if isinstance(argument, tuple):
-        return type(argument)(*(plain_view(array) for array in argument))
-    return plain_view(argument)
+    return partial(run_plain, function) if compile_cache is None else Compiled(function, compile_cache)
 
 
 def _bars(panel: Panel, strategy: Strategy, index: int) -> NDArray[np.void]:
@@ -190,10 +176,6 @@ def _require_sound(signals: NDArray[np.void], times: NDArray[np.int64]) -> None:
     if not sound.all():
         row = int(np.argmin(sound))
         raise ValueError(f"impossible signal {signals[row]} on the bar of {utc_text(int(times[row]))}")
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _settlements(panel: Panel, costs: CostSettings) -> tuple[Series, list[str]]:
@@ -240,7 +222,6 @@ def _empty_book(market: Market, initial_equity: float) -> Book:
         positions=np.zeros(symbols, POSITION),
         rows=np.full(symbols, -1, np.int64),
         next_rows=market.offsets[:-1].copy(),
-        next_settlements=market.settlement_offsets[:-1].copy(),
         trades=np.zeros(int(np.count_nonzero(market.signals["entry"])), TRADE),
         equity=np.zeros(len(market.timeline), EQUITY),
         rejections=np.zeros(len(Rejection), np.int64),

@@ -69,7 +69,10 @@ class Panel(Struct, frozen=True, kw_only=True):
     @property
     def timeline(self) -> NDArray[np.int64]:
         """Open times, ms UTC ascending, at which any symbol has a candle."""
-        return np.unique(self.candles.records["timestamp"])
+        steps = self.candles.records["timestamp"] // self.timeframe.ms
+        first = int(steps.min())
+        present: NDArray[np.int64] = np.flatnonzero(np.bincount(steps - first)) + first
+        return present * self.timeframe.ms
 
     @property
     def candle_count(self) -> int:
@@ -92,7 +95,7 @@ def build_panel(
     Raises
     ------
     Refuse
-        No candle at all, or candles out of order.
+        No candle at all, candles out of order, or open times off the timeframe's grid.
     """
     return load_panel(
         tuple(candles),
@@ -132,7 +135,7 @@ def load_panel(
     Raises
     ------
     Refuse
-        No candle at all, or candles out of order.
+        No candle at all, candles out of order, or open times off the timeframe's grid.
     """
     unknown = [symbol for symbol in symbols if symbol not in instruments]
     found: dict[str, Candles] = {}
@@ -149,6 +152,7 @@ def load_panel(
             "or check data.symbols and the period"
         )
     main = end_to_end([found.pop(symbol) for symbol in kept])
+    finer = [read_finer(symbol) if read_finer else _NO_CANDLES for symbol in kept]
     return Panel(
         symbols=kept,
         timeframe=timeframe,
@@ -159,7 +163,7 @@ def load_panel(
             for each, reader in read.items()
             if each is not timeframe
         },
-        finer=end_to_end([read_finer(symbol) for symbol in kept] if read_finer else [_NO_CANDLES] * len(kept)),
+        finer=end_to_end(finer),
         funding={symbol: funding[symbol] for symbol in kept if symbol in funding},
         warnings=tuple(_left_out(unknown, "exchange filters unknown") + _left_out(empty, "no candles")),
     )
@@ -173,10 +177,12 @@ def _left_out(symbols: Sequence[str], reason: str) -> list[str]:
 
 
 def _in_order(symbol: str, timeframe: Timeframe, candles: Candles) -> Candles:
-    steps = np.diff(candles["timestamp"])
-    if np.any(steps <= 0):
-        at = utc_text(int(candles["timestamp"][int(np.argmax(steps <= 0)) + 1]))
-        raise Refuse(f"{symbol}: {timeframe.name} candles not in ascending order at {at}")
+    times = candles["timestamp"]
+    wrong = times % timeframe.ms != 0
+    wrong[1:] |= np.diff(times) <= 0
+    if wrong.any():
+        at = utc_text(int(times[int(np.argmax(wrong))]))
+        raise Refuse(f"{symbol}: {timeframe.name} candle at {at} is off the grid or out of order")
     return candles
 
 

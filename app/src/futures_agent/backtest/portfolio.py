@@ -48,6 +48,7 @@ POSITION = np.dtype(
         ("mark_price", np.float64),  # the last close
         ("fees", np.float64),
         ("funding", np.float64),
+        ("next_settlement", np.int64),  # row of the first funding instant not yet paid
     ]
 )
 
@@ -86,7 +87,6 @@ class Book(NamedTuple):
     positions: NDArray[np.void]  # POSITION, one per symbol
     rows: NDArray[np.int64]  # each symbol's candle at the current time, -1 = none
     next_rows: NDArray[np.int64]
-    next_settlements: NDArray[np.int64]
     trades: NDArray[np.void]  # TRADE, as many as there can be
     equity: NDArray[np.void]  # EQUITY, one per time
     rejections: NDArray[np.int64]  # one count per Rejection
@@ -97,55 +97,44 @@ def run_portfolio(market: Market, book: Book, terms: Any, limits: Any) -> None:
     """Run the account through the whole timeline; `terms` and `limits` are arrays of one record."""
     symbols = range(len(book.rows))
     for step in range(len(market.timeline)):
+        time = market.timeline[step]
         for symbol in symbols:
-            find_row(market, book, symbol, market.timeline[step])
-            if book.rows[symbol] >= 0:
+            row, end = book.next_rows[symbol], market.offsets[symbol + 1]
+            present = row < end and market.candles[row].timestamp == time
+            book.rows[symbol] = row if present else -1
+            book.next_rows[symbol] += present
+            if present and book.positions[symbol].side != 0:
                 pay_funding(market, book, symbol)
                 exit_on_signal(market, book, terms[0], symbol)
         for symbol in symbols:
-            if book.rows[symbol] > market.offsets[symbol]:
+            row = book.rows[symbol]
+            if row > market.offsets[symbol] and market.signals[row - 1].entry != 0:
                 enter_on_signal(market, book, terms[0], limits[0], symbol)
         for symbol in symbols:
             if book.rows[symbol] >= 0 and book.positions[symbol].side != 0:
                 exit_within_bar(market, book, terms[0], symbol)
-        record_equity(book, step, market.timeline[step] + terms[0].timeframe_ms)
-
-
-@kernel
-def find_row(market: Market, book: Book, symbol: int, time: int) -> None:
-    """Move to the symbol's candle that opens at `time`, if it has one."""
-    row = book.next_rows[symbol]
-    if row < market.offsets[symbol + 1] and market.candles[row].timestamp == time:
-        book.rows[symbol] = row
-        book.next_rows[symbol] = row + 1
-    else:
-        book.rows[symbol] = -1
+        record_equity(book, step, time + terms[0].timeframe_ms)
 
 
 @kernel
 def pay_funding(market: Market, book: Book, symbol: int) -> None:
-    """Settle every funding instant since the symbol's last candle, up to and including this open."""
+    """Settle every funding instant since the position's last bar, up to and including this open."""
     candle = market.candles[book.rows[symbol]]
     position = book.positions[symbol]
-    index = book.next_settlements[symbol]
-    while index < market.settlement_offsets[symbol + 1]:
-        settlement = market.settlements[index]
+    while position.next_settlement < market.settlement_offsets[symbol + 1]:
+        settlement = market.settlements[position.next_settlement]
         if settlement.timestamp > candle.timestamp:
             break
-        if position.side != 0:
-            cash = funding_cashflow(position.side, position.quantity, candle.open, settlement.rate)
-            position.funding += cash
-            book.account[0].cash += cash
-        index += 1
-    book.next_settlements[symbol] = index
+        cash = funding_cashflow(position.side, position.quantity, candle.open, settlement.rate)
+        position.funding += cash
+        book.account[0].cash += cash
+        position.next_settlement += 1
 
 
 @kernel
 def exit_on_signal(market: Market, book: Book, terms: Any, symbol: int) -> None:
     """Close at the open what the previous close decided to close; an opposite entry closes too."""
     row, position = book.rows[symbol], book.positions[symbol]
-    if position.side == 0:
-        return
     signal = market.signals[row - 1]
     asked = signal.exit_long if position.side > 0 else signal.exit_short
     if asked or signal.entry == -position.side:
@@ -159,7 +148,7 @@ def enter_on_signal(market: Market, book: Book, terms: Any, limits: Any, symbol:
     """Open at the open what the previous close decided to open, or count why not."""
     row, position = book.rows[symbol], book.positions[symbol]
     signal = market.signals[row - 1]
-    if signal.entry == 0 or position.side != 0:
+    if position.side != 0:
         return
     candle, decided = market.candles[row], market.candles[row - 1]
     if candle.timestamp - decided.timestamp != terms.timeframe_ms:
@@ -208,12 +197,18 @@ def open_position(market: Market, book: Book, terms: Any, symbol: int, quantity:
     position.bankruptcy_price = bankruptcy_price(side, price, terms.leverage)
     position.fees = quantity * price * terms.taker_fee
     position.funding = 0.0
+    position.next_settlement = first_row_from(
+        market.settlements,
+        market.settlement_offsets[symbol],
+        market.settlement_offsets[symbol + 1],
+        candle.timestamp + 1,
+    )
     book.account[0].cash -= position.fees
 
 
 @kernel
 def exit_within_bar(market: Market, book: Book, terms: Any, symbol: int) -> None:
-    """Close what stop, target or liquidation ends within the bar, or the end of the symbol's data after it."""
+    """Close what stop, target or liquidation ends within the bar, or the end of the data after it."""
     row, position = book.rows[symbol], book.positions[symbol]
     candle = market.candles[row]
     reason, level = bar_exit(position, candle)
@@ -233,18 +228,6 @@ def exit_within_bar(market: Market, book: Book, terms: Any, symbol: int) -> None
     elif reason == LIQUIDATION:
         price, fee = level, terms.taker_fee + market.rules[symbol].liquidation_fee
     close_position(book, symbol, candle.timestamp, price, reason, fee)
-
-
-@kernel
-def first_row_from(candles: Any, first: int, last: int, time: int) -> int:
-    """Return the first row of [first, last) whose candle opens at `time` or later, by bisection."""
-    while first < last:
-        middle = (first + last) // 2
-        if candles[middle].timestamp < time:
-            first = middle + 1
-        else:
-            last = middle
-    return first
 
 
 @kernel
@@ -287,3 +270,15 @@ def record_equity(book: Book, step: int, close_time: int) -> None:
     row.equity = account.equity
     row.notional = notional
     row.positions = positions
+
+
+@kernel
+def first_row_from(records: Any, first: int, last: int, time: int) -> int:
+    """Return the first row of [first, last) stamped `time` or later, by bisection."""
+    while first < last:
+        middle = (first + last) // 2
+        if records[middle].timestamp < time:
+            first = middle + 1
+        else:
+            last = middle
+    return first

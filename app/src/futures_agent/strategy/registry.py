@@ -41,7 +41,5 @@ def _entry_point(name: str) -> str:
     points = {point.name: point.value for point in entry_points(group=GROUP)}
     if name not in points:
         known = ", ".join(sorted(points)) or "none"
-        raise Refuse(
-            f"strategy.name: no strategy {name!r}; installed: {known}; or write package.module:NAME"
-        )
+        raise Refuse(f"strategy.name: no strategy {name!r}; installed: {known}; or write package.module:NAME")
     return points[name]

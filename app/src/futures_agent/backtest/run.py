@@ -1,0 +1,168 @@
+"""A backtest as the settings say: candles from the database, through the engine, to a simulation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import apsw
+import numpy as np
+
+from futures_agent.backtest.engine import OnProgress, simulate
+from futures_agent.backtest.panel import Panel, ReadCandles, build_panel, load_panel
+from futures_agent.backtest.records import Simulation
+from futures_agent.clock import DAY_MS
+from futures_agent.errors import Refuse
+from futures_agent.market.candle import CANDLE
+from futures_agent.market.instrument import Instrument
+from futures_agent.market.timeframe import Timeframe
+from futures_agent.settings.tree import Settings
+from futures_agent.store.candles import read_candles
+from futures_agent.store.database import open_reader
+from futures_agent.store.instruments import read_instruments
+from futures_agent.store.sentiment import read_funding
+from futures_agent.strategy.registry import load_strategy
+from futures_agent.strategy.strategy import Strategy
+
+
+def compile_cache_of(settings: Settings) -> Path:
+    """Return where compiled kernels are kept: `$NUMBA_CACHE_DIR`, or below the state directory."""
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(named) if named else settings.paths.state / "backtest" / "compiled"
+
+
+def run_backtest(
+    settings: Settings,
+    *,
+    database: Path,
+    start_ms: int,
+    end_ms: int,
+    on_progress: OnProgress | None = None,
+) -> Simulation:
+    """Backtest the strategy, symbols, risk and costs of `settings` over [start_ms, end_ms), ms UTC.
+
+    Parameters
+    ----------
+    database : Path
+        Opened read-only.
+    on_progress : callable, optional
+        Called with (stage, symbols done, symbols in all); stages are "load", then "signals".
+
+    Raises
+    ------
+    Refuse
+        Bad strategy name or parameters, no candles, or an unwritable compile cache.
+    Retry, Corrupt
+        The database cannot be read.
+    """
+    strategy, timeframe = _strategy(settings)
+    strategy.read_params(settings.strategy.params)  # a typo is told before anything is loaded
+    db = open_reader(database, settings.database)
+    try:
+        panel = _load(db, settings, strategy, timeframe, (start_ms, end_ms), on_progress)
+    finally:
+        db.close()
+    return _simulate(panel, strategy, settings, on_progress)
+
+
+def warm_up(settings: Settings) -> Path:
+    """Compile everything a nightly run of `settings` needs, as the user who will run it.
+
+    Returns
+    -------
+    Path
+        The compile cache that is warm now.
+
+    Raises
+    ------
+    Refuse
+        Bad strategy name or parameters, or an unwritable compile cache.
+    """
+    strategy, timeframe = _strategy(settings)
+    candles = np.ones(2, CANDLE)
+    candles["timestamp"] = [DAY_MS, DAY_MS + timeframe.ms]
+    symbol = settings.data.symbols[0]
+    panel = build_panel(
+        {symbol: candles},
+        {symbol: _ANY_INSTRUMENT},
+        timeframe,
+        higher={higher: {symbol: candles[:0]} for higher in strategy.timeframes},
+    )
+    _simulate(panel, strategy, settings, None)
+    return compile_cache_of(settings)
+
+
+_ANY_INSTRUMENT = Instrument(
+    symbol="ANY",
+    status="TRADING",
+    tick_size=0.01,
+    step_size=0.01,
+    min_quantity=0.01,
+    max_quantity=1.0,
+    min_notional=1.0,
+    price_precision=2,
+    quantity_precision=2,
+    liquidation_fee=0.0,
+    onboard_ms=0,
+    tradable=True,
+)
+
+
+def _simulate(
+    panel: Panel, strategy: Strategy, settings: Settings, on_progress: OnProgress | None
+) -> Simulation:
+    return simulate(
+        panel,
+        strategy,
+        settings.strategy.params,
+        risk=settings.risk,
+        costs=settings.costs,
+        initial_equity=settings.backtest.initial_equity,
+        compile_cache=compile_cache_of(settings),
+        on_progress=on_progress,
+    )
+
+
+def _strategy(settings: Settings) -> tuple[Strategy, Timeframe]:
+    strategy, timeframe = load_strategy(settings.strategy.name), Timeframe[settings.strategy.timeframe]
+    for needed in (timeframe, *strategy.timeframes):
+        if needed not in settings.data.frames:
+            raise Refuse(
+                f"strategy {strategy.name}: needs {needed.name} candles; add {needed.name} to data.timeframes"
+            )
+    lower = [needed.name for needed in strategy.timeframes if needed.ms <= timeframe.ms]
+    if lower:
+        raise Refuse(
+            f"strategy.timeframe: {timeframe.name} must be below all that strategy {strategy.name} "
+            f"follows besides ({', '.join(lower)})"
+        )
+    return strategy, timeframe
+
+
+def _load(
+    db: apsw.Connection,
+    settings: Settings,
+    strategy: Strategy,
+    timeframe: Timeframe,
+    period: tuple[int, int],
+    on_progress: OnProgress | None,
+) -> Panel:
+    symbols = settings.data.symbols
+
+    def reader(of: Timeframe) -> ReadCandles:
+        return lambda symbol: read_candles(db, of, [symbol], *period)[symbol]
+
+    finer = max(
+        (each for each in settings.data.frames if each.ms < timeframe.ms),
+        key=lambda each: each.ms,
+        default=None,
+    )
+    return load_panel(
+        symbols,
+        read_instruments(db),
+        timeframe,
+        read={each: reader(each) for each in (timeframe, *strategy.timeframes)},
+        read_finer=reader(finer) if finer else None,
+        funding=read_funding(db, symbols, *period) if settings.costs.funding else {},
+        on_symbol=lambda done: on_progress("load", done, len(symbols)) if on_progress else None,
+    )
