@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from futures_agent.backtest.metrics import drawdown
-from futures_agent.backtest.result import BacktestResult, _git_commit, build_result, curve_points, run_id
+from futures_agent.backtest.metrics import Metrics, TradeGroup, drawdown
+from futures_agent.backtest.result import (
+    BacktestResult,
+    EquityColumns,
+    TradeColumns,
+    _git_commit,
+    build_result,
+    curve_points,
+    run_id,
+)
+from futures_agent.backtest.result_files import Incomplete
+from futures_agent.backtest.verdict import Check
 from futures_agent.clock import parse_utc
 from futures_agent.settings.load import load
 from sample_runs import closed_trades, random_run, run_of
@@ -139,3 +150,11 @@ def test_commit_is_read_from_a_clone(tmp_path: Path):
     assert _git_commit(source) == commit
     git("checkout", "-q", "--detach")
     assert _git_commit(source) == commit
+
+
+def test_every_field_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "backtest-result.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"`([a-z_]+)`", page))
+    structs = (BacktestResult, Metrics, TradeGroup, TradeColumns, EquityColumns, Check, Incomplete)
+
+    assert {name for struct in structs for name in struct.__struct_fields__} - documented == set()

@@ -23,7 +23,7 @@ def assumptions_of(settings: Settings) -> tuple[str, ...]:
     if risk.fixed_notional > 0:
         sizing = f"Each entry has a notional of {risk.fixed_notional:g}."
     else:
-        sizing = f"Each entry risks {100 * risk.risk_per_trade:g} % of equity, lost when its stop is hit as placed."
+        sizing = f"Each entry risks {100 * risk.risk_per_trade:g} % of equity, lost if its stop is hit."
     funding = (
         f"Funding: the recorded rates; {costs.funding_fallback_bps:g} bps per 8 h where none were recorded."
         if costs.funding
