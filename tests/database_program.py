@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from futures_agent.store.candles import series_counts, upsert_candles
 from futures_agent.store.database import open_reader, open_writer
 from futures_agent.store.integrity import quick_check
 from futures_agent.store.migrate import schema_version
-from sample_candles import random_walk
+from sample_candles import START_MS, random_walk
 
 NOBODY = 65534
 BATCH = 50
@@ -75,16 +76,14 @@ def hold(database: Path, symbol: str, count: str) -> None:
     sys.stdin.readline()
 
 
-def write(database: Path, symbol: str, batches: str) -> None:
-    """Write batches, each a transaction; print when (ns, the machine's clock) it began and ended."""
-    candles = random_walk(BATCH * int(batches))
+def write(database: Path, symbol: str) -> None:
+    """Write batches until killed; print how many candles are committed and when (ns, the machine's clock)."""
     with contextlib.closing(open_writer(database)) as db:
-        print("ready", flush=True)
-        sys.stdin.readline()
-        began = time.monotonic_ns()
-        for first in range(0, len(candles), BATCH):
-            upsert_candles(db, Timeframe.H1, symbol, candles[first : first + BATCH])
-        print(began, time.monotonic_ns(), flush=True)
+        stored = {one: series.count for one, series in series_counts(db, Timeframe.H1).items()}.get(symbol, 0)
+        for first in itertools.count(stored, BATCH):
+            batch = random_walk(BATCH, start_ms=START_MS + first * Timeframe.H1.ms)
+            upsert_candles(db, Timeframe.H1, symbol, batch)
+            print(first + BATCH, time.monotonic_ns(), flush=True)
 
 
 def create(directory: Path, count: str) -> None:
@@ -127,6 +126,10 @@ def unprivileged(database: Path) -> None:
 
 if __name__ == "__main__":
     command, database, *rest = sys.argv[1:]
-    {"hold": hold, "write": write, "create": create, "unprivileged": unprivileged}[command](
-        Path(database), *rest
-    )
+    commands = {
+        "hold": hold,
+        "write": write,
+        "create": create,
+        "unprivileged": unprivileged,
+    }
+    commands[command](Path(database), *rest)

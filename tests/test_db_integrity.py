@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
-from database_program import BATCH, running
+from database_program import BATCH, Program, running
 from futures_agent.errors import Blocked, Corrupt, ExitCode, Refuse, Retry, exit_code_of
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings import DatabaseSettings, PathSettings
@@ -110,19 +112,27 @@ def test_recovery_keeps_writers_out(tmp_path: Path) -> None:
 
 
 def test_two_processes_write_at_once_and_nothing_is_lost(database: Path) -> None:
-    batches = 200
-    with (
-        running("write", database, "ADAUSDT", batches) as one,
-        running("write", database, "XRPUSDT", batches) as two,
-    ):
-        assert [one.line(), two.line()] == ["ready", "ready"]
-        one.go()
-        two.go()
-        spans = [[int(moment) for moment in program.line().split()] for program in (one, two)]
-    last_start, first_end = (max(start for start, _ in spans), min(end for _, end in spans))
-    assert last_start < first_end, "inconclusive: one had finished before the other began"
-    assert _counts(database) == {"BTCUSDT": 2000, "ADAUSDT": batches * BATCH, "XRPUSDT": batches * BATCH}
+    committed = {}
+    with running("write", database, "ADAUSDT") as one, running("write", database, "XRPUSDT") as two:
+        moment = 0
+        for symbol, program in [
+            ("ADAUSDT", one),
+            ("XRPUSDT", two),
+        ] * 6:  # so they take turns at least 12 times
+            committed[symbol], moment = _next_commit(program, after=moment)
+        assert one.kill() == two.kill() == -9
+    for symbol, stored in _counts(database).items():
+        assert stored >= committed.get(symbol, 2000)
+        assert stored % BATCH == 0
     integrity_check(database)
+
+
+def _next_commit(program: Program, *, after: int = 0) -> tuple[int, int]:
+    """Return the first commit later than `after`: candles stored so far, and when."""
+    while True:
+        count, moment = map(int, program.line().split())
+        if moment > after:
+            return count, moment
 
 
 def test_a_reader_sees_the_last_commit_while_a_write_goes_on(database: Path) -> None:
@@ -167,6 +177,21 @@ def test_kill_9_in_the_middle_of_a_transaction_loses_only_that_transaction(datab
         assert upsert_candles(db, H1, "ETHUSDT", random_walk(100)) == 100
     integrity_check(database)
     assert _counts(database) == {"BTCUSDT": 2000, "ETHUSDT": 100}
+
+
+def test_kill_9_at_any_moment_keeps_every_acknowledged_commit_whole(database: Path) -> None:
+    seed = random.randrange(2**32)
+    rng = random.Random(seed)
+    for _ in range(5):
+        with running("write", database, "ETHUSDT") as writer:
+            for _ in range(rng.randint(1, 40)):
+                acknowledged, _ = _next_commit(writer)
+            time.sleep(rng.uniform(0, 0.002))
+            assert writer.kill() == -9
+        stored = _counts(database)["ETHUSDT"]
+        assert stored >= acknowledged, f"seed {seed}"
+        assert stored % BATCH == 0, f"seed {seed}"
+        integrity_check(database)
 
 
 def _require_spilled(database: Path, candles: int) -> None:

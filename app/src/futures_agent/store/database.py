@@ -85,7 +85,7 @@ def open_writer(
     _create_file(database)
     with _opening(database, apsw.SQLITE_OPEN_READWRITE, settings) as db:
         if db.readonly("main"):
-            raise apsw.ReadOnlyError("attempt to write a readonly database")
+            raise _no_access(database, "it may only be read")
         refuse_foreign(db)
         _persist_wal(db)
         _switch_to_wal(db, settings.busy_timeout_ms / 1000)
