@@ -40,7 +40,7 @@ def result_of(simulation, *, environ=None, **extra):
 
 
 def test_result_tells_run_data_and_versions():
-    result = result_of(run_of([101, 102], candles=7), model_hash="abc", strategy_params={"fast": 20})
+    result = result_of(run_of([101, 102], candles=7), model_hash="abc")
 
     assert (result.run_id, result.started, result.duration_s) == (
         "20261120T233000Z",
@@ -52,9 +52,16 @@ def test_result_tells_run_data_and_versions():
         "end": "2025-11-22T00:00:00Z",
         "days": 2.0,
     }
-    assert (result.candles, result.model_hash, result.strategy.params) == (7, "abc", {"fast": 20})
+    assert (result.candles, result.model_hash) == (7, "abc")
     assert (result.versions.python, result.versions.numpy) == (sys.version.split()[0], np.__version__)
     assert result.signal_validation.status == "NOT VALIDATED"
+
+
+def test_strategy_is_told_with_the_defaults_it_used():
+    strategy = result_of(run_of(), environ={"AGENT_STRATEGY__PARAMS": '{"fast": 10}'}).strategy
+
+    assert strategy.name == "ema_cross"
+    assert strategy.params == {"fast": 10, "slow": 50, "atr": 14, "stop_atr": 2.0, "target_atr": 3.0}
 
 
 def test_trades_are_equally_long_columns_with_names_in_them():
@@ -96,7 +103,7 @@ def test_assumptions_state_the_costs_of_the_settings():
     plain, changed = result_of(run_of()).assumptions, result_of(run_of(), environ=environ).assumptions
 
     assert "Fees: 5 bps at market or by a stop, 2 bps at a target." in plain
-    assert any(rule.startswith("Funding: the recorded rates; 1 bps") for rule in plain)
+    assert any(rule.startswith("Funding is paid at the recorded times") for rule in plain)
     assert "Funding is not charged." in changed
     assert "Each entry has a notional of 1000." in changed
 

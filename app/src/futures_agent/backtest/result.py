@@ -32,6 +32,8 @@ from futures_agent.backtest.verdict import Verdict, judge
 from futures_agent.clock import DAY_MS, utc_text
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings.load import Effective
+from futures_agent.settings.tree import StrategySettings
+from futures_agent.strategy.registry import load_strategy
 
 SCHEMA_VERSION = 1
 MAX_CURVE_POINTS = 2_000
@@ -138,7 +140,6 @@ def build_result(
     *,
     started_ms: int,
     finished_ms: int,
-    strategy_params: Mapping[str, Any] | None = None,
     model_hash: str | None = None,
 ) -> BacktestResult:
     """Compute everything a result says about `simulation`.
@@ -150,22 +151,24 @@ def build_result(
         The settings the run was made with.
     started_ms, finished_ms : int
         When the program started and the simulation was done, ms UTC.
-    strategy_params : mapping, optional
-        The strategy's parameters with its defaults filled in; without it those of the settings.
     model_hash : str, optional
         Digest of the policy that gated the entries.
+
+    Raises
+    ------
+    Refuse
+        The settings' strategy or its parameters are none.
     """
     settings = effective.settings
     metrics = compute_metrics(simulation)
     shown = {key: value for key, value, _ in effective.rows()}
-    params = settings.strategy.params if strategy_params is None else dict(strategy_params)
     return BacktestResult(
         run_id=run_id(started_ms),
         started=utc_text(started_ms),
         finished=utc_text(finished_ms),
         duration_s=(finished_ms - started_ms) / 1000,
         verdict=judge(metrics, settings.gate),
-        strategy=StrategyRun(settings.strategy.name, params),
+        strategy=_strategy_run(settings.strategy),
         timeframe=simulation.timeframe,
         data=_data_range(simulation),
         candles=simulation.candles,
@@ -191,6 +194,11 @@ def build_result(
 def run_id(started_ms: int) -> str:
     """Return the id of the run started at `started_ms` (ms UTC): `20261120T233000Z`."""
     return datetime.fromtimestamp(started_ms // 1000, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _strategy_run(chosen: StrategySettings) -> StrategyRun:
+    (params,) = load_strategy(chosen.name).read_params(chosen.params)
+    return StrategyRun(chosen.name, {name: params[name].item() for name in params.dtype.names})
 
 
 def _data_range(simulation: Simulation) -> DataRange | None:
