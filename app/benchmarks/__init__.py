@@ -1,0 +1,1 @@
+"""Speed and memory, measured in fresh processes; run from `app/`: `python -m benchmarks.NAME`."""
