@@ -1,5 +1,6 @@
 """Settings that point a job at a simulated exchange and a scratch directory."""
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from futures_agent.demo import COMPILED
 from futures_agent.settings import Settings, load
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
@@ -35,6 +37,13 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
 
 def _text(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else msgspec.json.encode(value).decode().strip('"')
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Share compiled kernels between the tests and with the demo: compiling takes seconds."""
+    if "NUMBA_CACHE_DIR" not in os.environ:
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(COMPILED))
 
 
 class SmallDisk:

@@ -81,12 +81,16 @@ def _effective() -> Effective:
     return load(_choice.config, overrides=_choice.overrides)
 
 
-def _settings() -> Settings:
+def _logged() -> Effective:
     from futures_agent.program.log import start_logging
 
-    settings = _effective().settings
-    start_logging(settings.log.level)
-    return settings
+    effective = _effective()
+    start_logging(effective.settings.log.level)
+    return effective
+
+
+def _settings() -> Settings:
+    return _logged().settings
 
 
 def _symbols(text: str | None) -> Sequence[str] | None:
@@ -135,8 +139,7 @@ def data_validation(symbols: SymbolsOption = None, timeframes: TimeframesOption 
     from futures_agent.program.slices import in_own_slice
 
     in_own_slice(job.NAME)
-    code = job.run(_settings(), _symbols(symbols), _timeframes(timeframes))
-    _end(code)
+    _end(job.run(_settings(), _symbols(symbols), _timeframes(timeframes)))
 
 
 @app.command()
@@ -146,7 +149,7 @@ def backtest(symbols: SymbolsOption = None) -> None:
     from futures_agent.program.slices import in_own_slice
 
     in_own_slice(job.NAME)
-    _end(job.run(_settings(), _symbols(symbols)))
+    _end(job.run(_logged(), _symbols(symbols)))
 
 
 @app.command()
@@ -205,11 +208,13 @@ def migrate_database() -> None:
     """Create the database, or bring its schema up to date."""
     from contextlib import closing
 
+    from futures_agent.files import make_directory
     from futures_agent.store.database import database_errors, open_writer
     from futures_agent.store.migrate import schema_version
 
     settings = _settings()
     path = settings.paths.database
+    make_directory(path.parent)
     with database_errors(path), closing(open_writer(path, settings.database)) as db:
         print(f"{path}: schema {schema_version(db)}")
 
@@ -230,7 +235,7 @@ def check_database(
 
 
 @app.command("warm-up")
-def warm_up() -> None:
+def compile_kernels() -> None:
     """Compile what the nightly backtest needs, so that the first night is not slower."""
     from futures_agent.backtest.run import warm_up as compile_all
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import requests
 
 from futures_agent.errors import ExitCode, Refuse, Retry
+from futures_agent.exchange.payloads import decode_exchange_info
 
 TIME_SCALE = 120.0  # the simulator's clock: the weight limit's minute lasts half a second
+COMPILED = Path.home() / ".cache" / "crypto-futures-agent" / "compiled"
 _MARK = "demo-scratch"  # only a directory with this file in it is ever emptied
 
 
@@ -48,7 +50,8 @@ def run_demo(directory: Path, data: Path | None) -> None:
             "AGENT_EXCHANGE__REST_URL": url,
             "AGENT_EXCHANGE__TIME_SCALE": str(TIME_SCALE),
             "AGENT_DATA__SYMBOLS": ",".join(symbols),
-            "NUMBA_CACHE_DIR": str(directory.parent / ".cache" / "numba"),
+            # Outside the scratch directory: the second demo compiles nothing.
+            "NUMBACOMPILED_DIR": os.environ.get("NUMBACOMPILED_DIR", str(COMPILED)),
         }
         for step in (["data-sync"], ["data-validation"], ["backtest"], ["status"]):
             _run(step, environment)
@@ -98,12 +101,9 @@ def _simulator(directory: Path, data: Path | None) -> Iterator[str]:
 
 def _symbols(url: str) -> Sequence[str]:
     """Return what the simulator trades, so that the demo asks for just that."""
-    info = requests.get(f"{url}/fapi/v1/exchangeInfo", timeout=60).json()
-    return [one["symbol"] for one in info["symbols"] if _is_tradable(one)]
-
-
-def _is_tradable(symbol: dict[str, str]) -> bool:
-    return symbol["status"] == "TRADING" and symbol["contractType"] == "PERPETUAL"
+    reply = requests.get(f"{url}/fapi/v1/exchangeInfo", timeout=60)
+    instruments = decode_exchange_info(reply.content, url).instruments.values()
+    return [instrument.symbol for instrument in instruments if instrument.tradable]
 
 
 def _run(step: list[str], environment: dict[str, str]) -> None:

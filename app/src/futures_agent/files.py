@@ -57,6 +57,22 @@ def append_line(path: Path, line: bytes) -> None:
         raise explain_os_error(error, path) from None
 
 
+def make_directory(path: Path) -> None:
+    """Make sure that the directory `path` exists.
+
+    Raises
+    ------
+    Retry
+        The disk is full or failing.
+    Refuse
+        No permission to make it, or something is in the way.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+
+
 def sync_directory(directory: Path) -> None:
     """Make a rename inside `directory` survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

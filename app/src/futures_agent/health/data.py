@@ -63,7 +63,7 @@ def assess(
     wanted = list(symbols or settings.symbols)
     instruments = read_instruments(db)
     excluded = {
-        symbol: f"not tradable at the exchange ({instruments[symbol].status})"
+        symbol: instruments[symbol].why_untradable
         for symbol in wanted
         if symbol in instruments and not instruments[symbol].tradable
     }

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from futures_agent.clock import age_text, utc_text
+from futures_agent.health.data import DataReport
 from futures_agent.health.status import JobState, Status
 
 _GOOD, _BAD, _DIM = "green", "bold red", "dim"
@@ -47,12 +48,25 @@ def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     return table
 
 
-def _data(status: Status) -> Group | Text:
+def _data(status: Status) -> Group:
+    lines: list[Table | Text] = []
     if status.data is None:
-        return Text(f"{status.data_fault}", style=_BAD)
-    numbers = ("fresh symbols", "coverage", "newest closed", "candles", "missing", "not at exchange")
+        lines.append(Text(status.data_fault or "", style=_BAD))
+    else:
+        good = Text("good: fresh, complete, without gaps", style=_GOOD)
+        bad = Text("; ".join(status.data.faults[:3]), style=_BAD)
+        lines += [_frames(status.data), good if status.data.passed else bad]
+    if status.database_mb is not None:
+        lines.append(Text(f"database {status.database_mb:.0f} MB", style=_DIM))
+    if status.blocked:
+        lines.append(Text(f"the backtest is blocked: {status.blocked[0]}", style=_BAD))
+    return Group(*lines)
+
+
+def _frames(data: DataReport) -> Table:
+    numbers = ("fresh symbols", "coverage", "oldest closed", "candles", "missing", "not at exchange")
     table = _table("timeframe", *numbers, right=numbers)
-    for frame in status.data.frames:
+    for frame in data.frames:
         age = "-" if frame.oldest_age_ms is None else age_text(max(frame.oldest_age_ms, 0) / 1000) + " ago"
         table.add_row(
             frame.timeframe,
@@ -63,17 +77,7 @@ def _data(status: Status) -> Group | Text:
             Text(str(frame.missing), style=_BAD if frame.missing else _GOOD),
             str(frame.confirmed_missing),
         )
-    verdict = (
-        Text("good: fresh, complete, without gaps", style=_GOOD)
-        if status.data.passed
-        else Text("; ".join(status.data.faults[:3]), style=_BAD)
-    )
-    lines: list[Table | Text] = [table, verdict]
-    if status.database_mb is not None:
-        lines.append(Text(f"database {status.database_mb:.0f} MB", style=_DIM))
-    if status.blocked:
-        lines.append(Text(f"the backtest is blocked: {status.blocked[0]}", style=_BAD))
-    return Group(*lines)
+    return table
 
 
 def _jobs(status: Status) -> Table:

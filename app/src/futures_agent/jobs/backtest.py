@@ -6,27 +6,39 @@ Refuses what would mislead: blocked or bad data, a start that came too late. Its
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
+from contextlib import closing
 
-from futures_agent.clock import DAY_MS, MINUTE_MS
-from futures_agent.errors import ExitCode
+from msgspec.structs import replace
+
+from futures_agent.backtest.records import Simulation
+from futures_agent.backtest.result import BacktestResult, build_result, run_id
+from futures_agent.backtest.result_files import Incomplete, prune_results, write_incomplete, write_result
+from futures_agent.clock import DAY_MS, MINUTE_MS, SystemClock, utc_text
+from futures_agent.errors import AgentError, Blocked, ExitCode, Interrupted
+from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
+from futures_agent.health.data import assess
+from futures_agent.market.timeframe import Timeframe
 from futures_agent.program.blocks import refuse_if_blocked
-from futures_agent.program.job import Job, Outcome, run_job
+from futures_agent.program.job import Job, Outcome, run_job, took
 from futures_agent.program.records import RunLog
-from futures_agent.settings import Settings
+from futures_agent.settings import Effective, Settings
+from futures_agent.store.database import database_errors, open_reader
 
 NAME = "backtest"
-_log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, symbols: Sequence[str] | None = None) -> ExitCode:
+def run(effective: Effective, symbols: Sequence[str] | None = None) -> ExitCode:
     """Run the job; `symbols` narrows what the settings say."""
-    return run_job(NAME, settings, lambda job: _backtest(job, symbols))
+    settings = effective.settings
+    if symbols is not None:
+        settings = replace(settings, data=replace(settings.data, symbols=tuple(dict.fromkeys(symbols))))
+        effective = Effective(settings, {**effective.origins, "data.symbols": "--symbols"})
+    return run_job(NAME, settings, lambda job: _backtest(job, effective))
 
 
-def _backtest(job: Job, symbols: Sequence[str] | None) -> Outcome:
+def _backtest(job: Job, effective: Effective) -> Outcome:
     settings = job.settings
     if not settings.backtest.enabled:
         return Outcome(line="turned off (backtest.enabled = false); nothing was run")
@@ -36,9 +48,105 @@ def _backtest(job: Job, symbols: Sequence[str] | None) -> Outcome:
             f"at most {settings.backtest.late_limit_min:.0f} allowed; the next night runs again"
         )
     refuse_if_blocked(settings.paths.job("data-validation"))
-    from futures_agent.backtest.nightly import run_nightly
+    progress = _Progress(job)
+    try:
+        simulation = _simulate(job, progress)
+        progress.stage = "writing the result"
+        result = build_result(
+            simulation, effective, started_ms=job.started_ms, finished_ms=SystemClock().now_ms()
+        )
+        _write(job, result)
+    except Interrupted as error:
+        _leave_incomplete(job, progress, str(error))
+        raise
+    return _outcome(job, result)
 
-    return run_nightly(job, symbols)
+
+class _Progress:
+    """How far the run is, for the watchdog, the bar, and the record of an interrupted run."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.stage = "starting"
+        self.share = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.stage, self.share = stage, done / total if total else 0.0
+        self._job.check_stop()
+        self._job.reporter.advance(done, total, stage)
+
+
+def _simulate(job: Job, progress: _Progress) -> Simulation:
+    """Insist on good data, then run the engine."""
+    from futures_agent.backtest.run import run_backtest  # numba comes with it
+
+    settings = job.settings
+    now_ms = ExchangeClock.load(settings.paths.exchange_state / CLOCK_FILE).now_ms()
+    progress.stage = "judging the candles"
+    _require_good_data(settings, now_ms)
+    timeframe = Timeframe[settings.strategy.timeframe]
+    end_ms = timeframe.open_of(now_ms)
+    return run_backtest(
+        settings,
+        database=settings.paths.database,
+        start_ms=timeframe.open_of(end_ms - settings.backtest.days * DAY_MS),
+        end_ms=end_ms,
+        on_progress=progress,
+    )
+
+
+def _require_good_data(settings: Settings, now_ms: int) -> None:
+    """Judge what will be loaded by the rules of data-validation: the flag may be older than the data."""
+    with (
+        database_errors(settings.paths.database),
+        closing(open_reader(settings.paths.database, settings.database)) as db,
+    ):
+        report = assess(db, settings.data, now_ms=now_ms)
+    if not report.passed:
+        raise Blocked(f"the candles are not good: {report.faults[0]}; `agentctl data-sync` repairs them")
+
+
+def _write(job: Job, result: BacktestResult) -> None:
+    from futures_agent.backtest.report import render_report
+
+    results = job.settings.paths.results
+    write_result(results, result, render_report(result))
+    prune_results(results, job.settings.backtest.keep_results)
+
+
+def _leave_incomplete(job: Job, progress: _Progress, reason: str) -> None:
+    """Leave a record of an interrupted run beside the results."""
+    partial = Incomplete(
+        run_id=run_id(job.started_ms),
+        started=utc_text(job.started_ms),
+        interrupted=utc_text(SystemClock().now_ms()),
+        reason=reason,
+        stage=progress.stage,
+        progress=progress.share,
+    )
+    try:
+        write_incomplete(job.settings.paths.results, partial)
+    except AgentError as error:
+        job.reporter.status(f"interrupted, and the record of it was not written: {error}")
+
+
+def _outcome(job: Job, result: BacktestResult) -> Outcome:
+    metrics, verdict = result.metrics, result.verdict
+    sharpe = "-" if metrics.sharpe is None else f"{metrics.sharpe:.2f}"
+    line = (
+        f"{verdict.text}: {metrics.trades} trades, return {metrics.total_return:+.1%}, Sharpe {sharpe}, "
+        f"drawdown {metrics.max_drawdown:.1%}; {len(result.symbols)} symbols, {result.candles:,} candles; "
+        f"{took(job)}"
+    )
+    if not verdict.passed:
+        line += f"; {verdict.failures}"
+    if result.warnings:
+        line += f"; {len(result.warnings)} warnings, first: {result.warnings[0]}"
+    return Outcome(
+        line=line,
+        code=ExitCode.OK if verdict.passed else ExitCode.GATE_FAILED,
+        counts={"trades": metrics.trades, "candles": result.candles, "symbols": len(result.symbols)},
+    )
 
 
 def minutes_late(settings: Settings, started_ms: int) -> float:

@@ -80,7 +80,7 @@ def _excluded(wanted: Sequence[str], info: ExchangeInfo) -> dict[str, str]:
         if instrument is None:
             found[symbol] = "unknown to the exchange"
         elif not instrument.tradable:
-            found[symbol] = f"not tradable at the exchange ({instrument.status})"
+            found[symbol] = instrument.why_untradable
     return found
 
 

@@ -20,3 +20,10 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     liquidation_fee: float  # share of notional taken when a position is liquidated
     onboard_ms: int  # first day of trading, ms UTC
     tradable: bool  # a USDT-quoted coin perpetual whose status is TRADING
+
+    @property
+    def why_untradable(self) -> str:
+        """Why the agent does not trade it, for a person; only meaningful where `tradable` is false."""
+        if self.status == "TRADING":
+            return "not a USDT-quoted coin perpetual with usable filters"
+        return f"not trading at the exchange ({self.status})"

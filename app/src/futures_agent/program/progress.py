@@ -34,7 +34,8 @@ class Reporter:
         self._systemd = sdnotify.SystemdNotifier()
         self._bar: Progress | None = None
         self._task: int | None = None
-        self._status_at = self._logged_at = float("-inf")
+        self._status_at = float("-inf")
+        self._logged_at = time.monotonic()  # short work needs no progress lines
 
     def ready(self) -> None:
         """Tell systemd that the program is up: without it even exit 0 counts as a failure."""

@@ -1,0 +1,160 @@
+"""The backtest job: what it refuses, what it leaves behind, what its exit code says."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import msgspec
+import pytest
+
+from futures_agent.backtest.result_files import read_latest
+from futures_agent.clock import DAY_MS, MINUTE_MS, parse_utc
+from futures_agent.errors import ExitCode
+from futures_agent.jobs import backtest, data_sync
+from futures_agent.program.blocks import set_block
+from futures_agent.program.holds import set_hold
+from futures_agent.program.records import RunLog, RunRecord
+from futures_agent.settings import Effective
+
+# A plain-Python strategy needs no compiler, so the job's own behaviour is tested in little time.
+STRATEGY = "plain_cross:STRATEGY"
+
+
+@pytest.fixture
+def synced(simulator_factory, settings_for, monkeypatch):
+    """Settings of a host whose candles are complete."""
+    monkeypatch.syspath_prepend(os.path.dirname(__file__))
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
+    venue = simulator_factory()
+    settings = settings_for(venue.url, strategy__name=STRATEGY)
+    assert data_sync.run(settings) is ExitCode.OK
+    return settings
+
+
+def run(settings, symbols=None):
+    return backtest.run(Effective(settings, {}), symbols)
+
+
+def changed(settings, section, **values):
+    part = msgspec.structs.replace(getattr(settings, section), **values)
+    return msgspec.structs.replace(settings, **{section: part})
+
+
+LENIENT = {"min_trades": 1, "min_profit_factor": 0.0, "min_sharpe": -100.0, "max_drawdown": 1.0}
+STRICT = {"min_trades": 1_000_000}
+
+
+@pytest.mark.parametrize(
+    ("gate", "code", "verdict"),
+    [(LENIENT, ExitCode.OK, "PASSED"), (STRICT, ExitCode.GATE_FAILED, "FAILED")],
+)
+def test_a_run_leaves_result_and_report_and_its_code_is_the_verdict(synced, capsys, gate, code, verdict):
+    settings = changed(synced, "gate", **gate)
+    assert run(settings) is code
+    assert f": {verdict}: " in capsys.readouterr().out
+    summary = read_latest(settings.paths.results)
+    assert summary.verdict.text == verdict
+    assert summary.symbols == settings.data.symbols
+    assert summary.candles == 3 * 50 * 24
+    names = {path.name for path in settings.paths.results.iterdir()}
+    assert {"latest.json", "latest.html"} < names
+    assert len(names) == 4
+
+
+def test_symbols_narrow_the_run(synced):
+    run(synced, ["ETHUSDT"])
+    assert read_latest(synced.paths.results).symbols == ("ETHUSDT",)
+
+
+def test_turned_off_says_so_and_succeeds(synced, capsys):
+    assert run(changed(synced, "backtest", enabled=False)) is ExitCode.OK
+    assert "turned off" in capsys.readouterr().out
+    assert not synced.paths.results.exists()
+
+
+def test_held_and_blocked_do_not_run(synced, capsys):
+    set_block(synced.paths.job("data-validation"), ["H1: coverage 10%"])
+    assert run(synced) is ExitCode.BLOCKED
+    assert "H1: coverage 10%" in capsys.readouterr().err
+    set_hold(synced.paths.holds, "backtest", "new fees")
+    assert run(synced) is ExitCode.HELD
+    assert not synced.paths.results.exists()
+
+
+def test_data_that_went_bad_after_validation_block_too(synced, capsys):
+    assert run(changed(synced, "data", stale_after_h_h1=0.1)) is ExitCode.BLOCKED
+    assert "the candles are not good: H1: coverage 0.0%" in capsys.readouterr().err
+
+
+def test_no_database_says_what_to_do(settings_for, capsys):
+    settings = settings_for("http://127.0.0.1:9")
+    assert run(settings) is ExitCode.CONFIG
+    assert "agentctl data-sync" in capsys.readouterr().err
+
+
+def test_an_unknown_strategy_is_bad_input(synced, capsys):
+    assert run(changed(synced, "strategy", name="no_such_strategy")) is ExitCode.CONFIG
+    assert "no_such_strategy" in capsys.readouterr().err
+
+
+SCHEDULED = parse_utc("2026-11-20T23:30Z")
+
+
+@pytest.mark.parametrize(
+    ("trigger", "started", "late"),
+    [
+        ("backtest.timer", SCHEDULED, 0),
+        ("backtest.timer", SCHEDULED + 9 * MINUTE_MS, 9),
+        ("backtest.timer", SCHEDULED + 9 * 60 * MINUTE_MS, 540),  # caught up in the morning
+        ("backtest.timer", SCHEDULED - 30_000, 0),  # the clock was set back a little
+        ("", SCHEDULED + 9 * 60 * MINUTE_MS, 0),  # a person is never late
+    ],
+)
+def test_lateness_is_counted_from_the_schedule(synced, monkeypatch, trigger, started, late):
+    monkeypatch.setenv("TRIGGER_UNIT", trigger)
+    assert backtest.minutes_late(synced, started) == late
+
+
+def test_a_retry_is_not_late_but_yesterdays_run_does_not_excuse_it(synced, monkeypatch):
+    monkeypatch.setenv("TRIGGER_UNIT", "backtest.timer")
+    log = RunLog(synced.paths.job("backtest"))
+    log.append(RunRecord(run="1", job="backtest", started_ms=SCHEDULED - DAY_MS, pid=1, exit_code=1))
+    assert backtest.minutes_late(synced, SCHEDULED + 30 * MINUTE_MS) == 30
+    log.append(RunRecord(run="2", job="backtest", started_ms=SCHEDULED + MINUTE_MS, pid=1, exit_code=1))
+    assert backtest.minutes_late(synced, SCHEDULED + 30 * MINUTE_MS) == 0
+
+
+def test_a_late_start_is_skipped_and_says_so(synced, monkeypatch, capsys):
+    monkeypatch.setenv("TRIGGER_UNIT", "backtest.timer")
+    monkeypatch.setattr(backtest, "minutes_late", lambda settings, started_ms: 11.0)
+    assert run(synced) is ExitCode.OK
+    assert "skipped: 11 min after 23:30 UTC" in capsys.readouterr().out
+
+
+def test_sigterm_leaves_an_incomplete_record_and_no_result(synced):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "futures_agent.cli", "backtest"],
+        env={
+            **os.environ,
+            "AGENT_CONFIG": os.devnull,
+            "AGENT_PATHS__STATE_DIR": synced.paths.state_dir,
+            "AGENT_DATA__SYMBOLS": ",".join(synced.data.symbols),
+            "AGENT_DATA__HISTORY_DAYS": str(synced.data.history_days),
+            "AGENT_STRATEGY__NAME": "plain_cross:SLOW",
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = RunLog(synced.paths.job("backtest"))
+    deadline = time.monotonic() + 20
+    while not (synced.paths.state / "slow").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.INTERRUPTED, said
+    assert log.recent()[-1].outcome == "interrupted"
+    (left,) = synced.paths.results.iterdir()
+    assert ".incomplete_" in left.name
+    assert msgspec.json.decode(left.read_bytes())["stage"] == "signals"

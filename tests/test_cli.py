@@ -1,0 +1,111 @@
+"""agentctl as a person types it: exit codes, one line for each mistake, no traceback."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from futures_agent.errors import ExitCode
+
+
+@pytest.fixture
+def agentctl(tmp_path):
+    def run(*arguments, **environment):
+        done = subprocess.run(
+            [sys.executable, "-m", "futures_agent.cli", *arguments],
+            env={
+                **os.environ,
+                "AGENT_CONFIG": os.devnull,
+                "AGENT_PATHS__STATE_DIR": str(tmp_path),
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+def test_help_names_every_command(agentctl):
+    text = agentctl("--help").stdout
+    for command in (
+        "data-sync",
+        "data-validation",
+        "backtest",
+        "status",
+        "settings",
+        "hold",
+        "release",
+        "db",
+    ):
+        assert command in text
+
+
+def test_no_command_is_a_usage_error(agentctl):
+    assert agentctl("no-such-command").returncode == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--config", "/no/such/agent.toml", "settings"], "/no/such/agent.toml: settings file not found"),
+        (["--set", "backtest.dayz=3", "settings"], "no setting 'backtest.dayz'"),
+        (["--set", "days", "settings"], "write section.key=value"),
+        (["data-sync", "--timeframes", "H2"], "H2; possible: D1, H4, H1, M15"),
+        (["data-sync", "--symbols", ","], "no symbol given"),
+        (["hold", "sshd", "--why", "x"], "cannot be held"),
+        (["simulator", "--data", "/no/such/folder"], "/no/such/folder"),
+        (["simulator", "--start", "yesterday"], "not a date"),
+        (["simulator", "--scale", "-1"], "simulator: "),
+        (["--set", "data.timeframes=D1", "backtest"], "agentctl data-sync"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_78(agentctl, arguments, line):
+    done = agentctl(*arguments)
+    assert done.returncode == ExitCode.CONFIG, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert line in done.stderr
+
+
+def test_settings_show_value_and_origin(agentctl):
+    shown = json.loads(agentctl("--set", "backtest.days=90", "settings", "--json", LOG_LEVEL="DEBUG").stdout)
+    assert shown["backtest.days"] == {"value": 90, "origin": "--set backtest.days"}
+    assert shown["log.level"] == {"value": "DEBUG", "origin": "variable LOG_LEVEL"}
+    assert shown["exchange.concurrency"]["origin"] == "default"
+    table = agentctl("settings").stdout
+    assert "60: BTCUSDT" in table
+
+
+def test_hold_and_release(agentctl, tmp_path):
+    assert "held since" in agentctl("hold", "backtest", "--why", "new fees").stdout
+    assert agentctl("backtest").returncode == ExitCode.HELD
+    assert "new fees" in agentctl("status").stdout
+    assert agentctl("release", "backtest").stdout == "backtest released\n"
+    assert agentctl("release", "backtest").stdout == "backtest was not held\n"
+
+
+def test_the_database_is_created_checked_and_its_damage_told(agentctl, tmp_path):
+    assert "no database yet" in agentctl("db", "check").stdout
+    assert "schema" in agentctl("db", "migrate").stdout
+    assert "quick_check ok" in agentctl("db", "check").stdout
+    assert "integrity_check ok" in agentctl("db", "check", "--full").stdout
+    database = tmp_path / "db" / "crypto_agent.db"
+    database.write_bytes(b"\0" * 100 + database.read_bytes()[100:])
+    done = agentctl("db", "check")
+    assert done.returncode == ExitCode.CORRUPT
+    assert str(database) in done.stderr
+
+
+def test_status_works_on_an_empty_host(agentctl):
+    assert "candles" in agentctl("status").stdout
+    assert json.loads(agentctl("status", "--json").stdout)["backtest"] is None
+
+
+def test_version(agentctl):
+    assert agentctl("version").stdout.startswith("crypto-futures-agent 0.")

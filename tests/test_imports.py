@@ -1,0 +1,35 @@
+"""Heavy imports stay out of the processes that do not need them."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("pandas", "pyarrow", "numba", "torch", "starlette", "uvicorn", "requests", "rich", "numpy")
+
+
+def loaded_by(module):
+    program = f"import sys, {module}; print(' '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        ("futures_agent.cli", set()),
+        ("futures_agent.settings", set()),
+        ("futures_agent.jobs.data_sync", {"numpy", "requests", "rich"}),
+        ("futures_agent.jobs.data_validation", {"numpy", "rich"}),
+        # The backtest process may load numba, but only once it runs; never the exchange's client.
+        ("futures_agent.jobs.backtest", {"numpy", "rich"}),
+        ("futures_agent.health.status", {"numpy"}),
+        ("futures_agent.strategy.ema_cross", {"numpy"}),
+        ("futures_agent.execution.fills", {"numpy"}),
+    ],
+)
+def test_a_program_loads_what_it_needs(module, allowed):
+    assert loaded_by(module) <= allowed
