@@ -100,7 +100,9 @@ def _read(file: Path, symbols: Sequence[str], first_ms: int | None, last_ms: int
             filters += [("open_time", ">=", first_ms)] if first_ms is not None else []
             filters += [("open_time", "<=", last_ms)] if last_ms is not None else []
             return pd.read_parquet(file, columns=wanted, filters=filters or None)
-        frame = pd.read_csv(file, usecols=wanted, dtype={"symbol": str, INTERVAL_COLUMN: str})
+        frame = pd.read_csv(
+            file, usecols=wanted, dtype={"symbol": str, INTERVAL_COLUMN: str}, float_precision="round_trip"
+        )
         kept = np.ones(len(frame), dtype=bool)
         if symbols:
             kept &= frame["symbol"].isin(symbols).to_numpy()
@@ -135,6 +137,9 @@ def _check_columns(file: Path, present: Sequence[str]) -> None:
 
 def _groups(file: Path, frame: Any) -> list[tuple[tuple[str, Timeframe], Any]]:
     """Split a file's rows by symbol and timeframe."""
+    for name in ("symbol", INTERVAL_COLUMN):
+        if name in frame.columns and frame[name].isna().any():
+            raise Refuse(f"{file}: column {name}: empty in some rows; fill them in")
     if INTERVAL_COLUMN not in frame.columns:
         timeframe = _INTERVALS[str(_interval_in(file))]
         return [((str(symbol), timeframe), rows) for symbol, rows in frame.groupby("symbol")]

@@ -61,7 +61,7 @@ class GeneratedCandles:
     start_ms : int
         Where the clock starts (ms UTC); candles begin `history_days` earlier, at 00:00.
     onboard_ms : mapping, optional
-        Later first days (ms UTC) of some symbols.
+        Later first days (ms UTC, cut to 00:00) of some symbols.
     with_untradable : bool
         List contracts that clients must leave alone as well.
     """
@@ -77,7 +77,7 @@ class GeneratedCandles:
         with_untradable: bool = True,
     ) -> None:
         first_ms = start_ms - start_ms % DAY_MS - history_days * DAY_MS
-        later = onboard_ms or {}
+        later = {symbol: Timeframe.D1.open_of(first) for symbol, first in (onboard_ms or {}).items()}
         listings = [generated_listing(symbol, seed, later.get(symbol, first_ms)) for symbol in symbols]
         if with_untradable:
             extra = untradable(generated_listing("EXTRAUSDT", seed, first_ms), start_ms)
@@ -96,18 +96,17 @@ class GeneratedCandles:
         with self._lock:
             key = (symbol, timeframe)
             known = self._series.get(key)
-            listing = self._listings[symbol]
-            first = listing.onboard_ms - listing.onboard_ms % timeframe.ms
-            next_ms = (
-                first if known is None or len(known) == 0 else int(known["timestamp"][-1]) + timeframe.ms
-            )
+            next_ms = self._listings[symbol].onboard_ms
+            if known is not None:
+                next_ms = int(known["timestamp"][-1]) + timeframe.ms
             if known is None or until_ms >= next_ms:
                 parts = [] if known is None else [known]
                 for chunk in range(next_ms // CHUNK_MS, until_ms // CHUNK_MS + 1):
                     candles = self._aggregated(symbol, timeframe, chunk)
                     parts.append(candles[candles["timestamp"] >= next_ms])
-                known = np.concatenate(parts) if parts else np.zeros(0, dtype=FULL_CANDLE)
-                self._series[key] = known
+                if not parts:
+                    return np.zeros(0, dtype=FULL_CANDLE)
+                known = self._series[key] = np.concatenate(parts)
             return known
 
     def inside(self, symbol: str, timeframe: Timeframe, open_ms: int) -> tuple[Timeframe, Candles]:

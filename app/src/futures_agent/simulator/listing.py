@@ -51,8 +51,12 @@ class Listing:
     def base_asset(self) -> str:
         return self.pair.removesuffix(self.quote_asset)
 
-    def entry(self) -> dict[str, Any]:
-        """Return the contract's entry in exchangeInfo, keys in the live order."""
+    def status_at(self, now_ms: int) -> str:
+        """Return the state of the contract: before its first day it waits to be traded."""
+        return "PENDING_TRADING" if now_ms < self.onboard_ms else self.status
+
+    def entry(self, now_ms: int) -> dict[str, Any]:
+        """Return the contract's entry in exchangeInfo at `now_ms` (ms UTC), keys in the live order."""
         perpetual = self.contract_type == "PERPETUAL"
         return {
             "symbol": self.symbol,
@@ -60,7 +64,7 @@ class Listing:
             "contractType": self.contract_type,
             "deliveryDate": self.delivery_ms,
             "onboardDate": self.onboard_ms,
-            "status": self.status,
+            "status": self.status_at(now_ms),
             "maintMarginPercent": "2.5000",
             "requiredMarginPercent": "5.0000",
             "baseAsset": self.base_asset,

@@ -29,17 +29,18 @@ class VenueError(Exception):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One GET endpoint.
+    """One endpoint.
 
     Attributes
     ----------
-    path : str
+    method, path : str
     weight : callable
         Request weight for these parameters, counted whether they are good or not.
     answer : callable
         (venue, parameters, venue time in ms UTC) → JSON body; raises VenueError to refuse.
     """
 
+    method: str
     path: str
     weight: Callable[[Params], int]
     answer: Callable[[Venue, Params, int], bytes]
@@ -47,25 +48,21 @@ class Endpoint:
 
 def rest_routes(venue: Venue, endpoints: Sequence[Endpoint]) -> list[Route]:
     """Return the routes of `endpoints`; every other path and method is refused the exchange's way."""
-    by_path = {endpoint.path: endpoint for endpoint in endpoints}
+    known = {(endpoint.method, endpoint.path): endpoint for endpoint in endpoints}
 
     async def respond(request: Request) -> Response:
-        return await _respond(venue, by_path.get(request.url.path, _UNKNOWN), request)
+        return await _respond(venue, known.get((request.method, request.url.path)), request)
 
-    methods = ["GET", "POST", "PUT", "DELETE"]
-    return [Route("/{path:path}", respond, methods=methods)]
+    return [Route("/{path:path}", respond, methods=["GET", "POST", "PUT", "DELETE"])]
 
 
-async def _respond(venue: Venue, endpoint: Endpoint, request: Request) -> Response:
+async def _respond(venue: Venue, endpoint: Endpoint | None, request: Request) -> Response:
     # Half of the latency on the way in, half on the way out: a client that assumes so measures the
     # clock's offset rightly.
     await _travel(venue.latency_ms / 2)
-    path, params = request.url.path, request.query_params
-    if request.method not in ("GET", "HEAD"):
-        endpoint = _UNKNOWN
+    path, params, now_ms = request.url.path, request.query_params, venue.clock.now_ms()
     client = request.client.host if request.client else ""
-    now_ms = venue.clock.now_ms()
-    verdict = venue.limiter.admit(client, endpoint.weight(params), now_ms)
+    verdict = venue.limiter.admit(client, endpoint.weight(params) if endpoint else 1, now_ms)
     headers = {"X-MBX-USED-WEIGHT-1M": str(verdict.used)}
     if verdict.status != 200:
         status, body = verdict.status, _refusal(venue, verdict, headers)
@@ -75,7 +72,9 @@ async def _respond(venue: Venue, endpoint: Endpoint, request: Request) -> Respon
             headers["Retry-After"] = str(fault.retry_after_s)
     else:
         try:
-            status, body = 200, endpoint.answer(venue, {**params, "": f"{request.method} {path}"}, now_ms)
+            if endpoint is None:
+                raise VenueError(-5000, f"Path {path}, Method {request.method} is invalid", status=404)
+            status, body = 200, endpoint.answer(venue, params, now_ms)
         except VenueError as error:
             status, body = error.status, exchange_error(error.code, str(error))
     venue.tally.count(path, status)
@@ -123,11 +122,3 @@ def whole_number(params: Params, name: str) -> int | None:
     if not text.removeprefix("-").isdecimal() or len(text) > 18 or not text.isascii():
         raise VenueError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
     return int(text)
-
-
-def _unknown(venue: Venue, params: Params, now_ms: int) -> bytes:
-    method, _, path = params[""].partition(" ")
-    raise VenueError(-5000, f"Path {path}, Method {method} is invalid", status=404)
-
-
-_UNKNOWN = Endpoint("", lambda params: 1, _unknown)

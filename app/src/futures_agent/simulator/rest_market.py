@@ -38,7 +38,7 @@ def exchange_info(venue: Venue, params: Params, now_ms: int) -> bytes:
             {"asset": asset, "marginAvailable": True, "autoAssetExchange": "-10000"}
             for asset in ("USDT", "USDC")
         ],
-        "symbols": [listing.entry() for listing in venue.market.listings.values()],
+        "symbols": [listing.entry(now_ms) for listing in venue.market.listings.values()],
     }
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -100,8 +100,8 @@ def _rate_limits(weight: int) -> list[dict[str, Any]]:
 
 
 MARKET_ENDPOINTS = (
-    Endpoint("/fapi/v1/ping", lambda params: 1, ping),
-    Endpoint("/fapi/v1/time", lambda params: 1, server_time),
-    Endpoint("/fapi/v1/exchangeInfo", lambda params: 1, exchange_info),
-    Endpoint("/fapi/v1/klines", klines_weight, klines),
+    Endpoint("GET", "/fapi/v1/ping", lambda params: 1, ping),
+    Endpoint("GET", "/fapi/v1/time", lambda params: 1, server_time),
+    Endpoint("GET", "/fapi/v1/exchangeInfo", lambda params: 1, exchange_info),
+    Endpoint("GET", "/fapi/v1/klines", klines_weight, klines),
 )
