@@ -7,8 +7,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tools that call each other by name (molecule, ansible, ansible-lint) find themselves there.
+ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help
+.PHONY: help demo test lint types unit ansible host system bench clean
+
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
 
@@ -24,3 +27,41 @@ $(VENV)/.runtime: $(INPUTS)
 $(VENV)/.develop: $(VENV)/.runtime
 	$(PIP_INSTALL) -e 'app[backtest,simulator,analysis,bench,test,host]'
 	touch $@
+
+.venv: $(VENV)/.develop ## the environment for development and deployment
+
+demo: $(VENV)/.runtime ## from candles to a report and the status screen; DATA=folder for recorded candles
+	$(BIN)/agentctl demo $(if $(DATA),--data '$(DATA)')
+
+test: lint types unit ansible host ## everything
+
+lint: $(VENV)/.develop ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.develop ## mypy, strict
+	$(BIN)/mypy
+
+unit: $(VENV)/.develop system ## pytest with coverage, unit files included
+	rm -f .coverage .coverage.*
+	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+ansible: $(VENV)/.develop ## ansible-lint, yamllint
+	$(ACTIVATED) yamllint --strict .
+	$(ACTIVATED) ansible-lint --offline
+
+host: $(VENV)/.develop ## deploy to real systemd hosts in containers and break them (molecule)
+	if molecule/prepare-controller; then $(ACTIVATED) molecule test; \
+	else echo "make host: skipped, see the line above"; test "$${CI:-}" != true; fi
+
+# systemd-analyze for the unit files; the rest of the tests needs nothing from the system.
+system:
+	command -v systemd-analyze >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -qq -y --no-install-recommends systemd >/dev/null; } \
+	  || { echo "make test: no systemd-analyze; the unit files are not checked"; test "$${CI:-}" != true; }
+
+bench: $(VENV)/.develop ## speed and memory, next to backtesting.py
+	cd app && for one in store_read backtest_speed sync; do ../$(BIN)/python -m benchmarks.$$one; done
+
+clean: ## remove what the targets made here
+	rm -rf $(VENV) .demo .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -21,6 +21,16 @@ def screen(capsys):
     return show
 
 
+@pytest.fixture
+def words(screen):
+    """The screen as one run of words: a narrow terminal breaks lines anywhere."""
+
+    def show(settings):
+        return " ".join(screen(settings).replace("│", " ").split())
+
+    return show
+
+
 def test_an_empty_host_says_what_to_do(tmp_path, screen):
     text = screen(Settings(paths=PathSettings(state_dir=str(tmp_path))))
     assert "agentctl data-sync" in text
@@ -46,7 +56,7 @@ def test_a_filled_host_shows_freshness_coverage_and_runs(simulator_factory, tmp_
     assert status["data"]["frames"][0]["covered"] == 2
 
 
-def test_holds_blocks_and_damage_are_seen(tmp_path, screen):
+def test_holds_blocks_and_damage_are_seen(tmp_path, words):
     settings = Settings(paths=PathSettings(state_dir=str(tmp_path)))
     set_hold(settings.paths.holds, "backtest", "new fees")
     set_block(settings.paths.job("data-validation"), ["H1: coverage 10%"])
@@ -54,7 +64,7 @@ def test_holds_blocks_and_damage_are_seen(tmp_path, screen):
     (settings.paths.results / "latest.json").write_text("{")
     settings.paths.database.parent.mkdir()
     settings.paths.database.write_bytes(b"no database" * 1000)
-    text = screen(settings)
+    text = words(settings)
     assert "held" in text
     assert "new fees" in text
     assert "H1: coverage 10%" in text
