@@ -16,13 +16,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from futures_agent.errors import Refuse
+from futures_agent.errors import Refuse, Retry
 
 KernelT = TypeVar("KernelT", bound=Callable[..., Any])
 _KERNELS: set[Callable[..., Any]] = set()
@@ -63,6 +64,8 @@ class Compiled:
     Refuse
         The cache directory is not writable, numba is not installed, or (at the first call) the kernel
         uses Python that numba cannot compile.
+    Retry
+        The disk is full (at the first call).
     """
 
     def __init__(self, function: Callable[..., Any], cache_dir: Path) -> None:
@@ -84,15 +87,18 @@ class Compiled:
             self._drop_old_generations()
         try:
             return self._load(signature)
-        except numba.core.errors.NumbaError as error:
+        except Exception:
+            # Perhaps a cache torn by a power cut: compile afresh rather than fail every night from now on.
+            shutil.rmtree(self._directory, ignore_errors=True)
+        try:
+            return self._load(signature)
+        except OSError as error:
+            raise Retry(f"compile cache {self._directory}: {error.strerror}; free space there") from None
+        except Exception as error:  # numba raises many kinds, not only its own
             raise Refuse(
                 f"kernel {self._function.__name__}: numba cannot compile it: {_one_line(error)}; "
                 "mend it or remove @kernel"
             ) from None
-        except Exception:
-            # A cache torn by a power cut: compile afresh rather than fail every night from now on.
-            shutil.rmtree(self._directory, ignore_errors=True)
-            return self._load(signature)
 
     def _load(self, signature: tuple[Any, ...]) -> Any:
         import numba
@@ -147,7 +153,7 @@ def _with_compiled_callees(function: FunctionType, done: dict[FunctionType, Any]
 
 
 def _digest(function: FunctionType) -> str:
-    """Return what decides the machine code: versions, source files and constants of all kernels reached."""
+    """Return what decides the machine code: versions, and source and constants of all kernels reached."""
     try:
         import numba
     except ImportError:
@@ -160,14 +166,26 @@ def _digest(function: FunctionType) -> str:
     digest = hashlib.sha256(f"{sys.version} {numba.__version__} {np.__version__}".encode())
     for path in sorted({each.__code__.co_filename for each in reached}):
         digest.update(Path(path).read_bytes())
-    for each in sorted(reached, key=lambda one: (one.__module__, one.__qualname__)):
-        constants = {name: each.__globals__.get(name) for name in each.__code__.co_names}
-        digest.update(repr([item for item in constants.items() if _is_constant(item[1])]).encode())
+    for identity in sorted(repr(_identity(each)) for each in reached):
+        digest.update(identity.encode())
     return digest.hexdigest()[:16]
 
 
-def _is_constant(value: Any) -> bool:
-    return isinstance(value, (bool, int, float, str, tuple))
+def _identity(function: FunctionType) -> tuple[Any, ...]:
+    """Return which function of its file this is, and the values that numba freezes into its code."""
+    code = function.__code__
+    frozen = {name: function.__globals__.get(name) for name in code.co_names}
+    frozen |= zip(code.co_freevars, [cell.cell_contents for cell in function.__closure__ or ()], strict=True)
+    constants = [(name, _constant(value)) for name, value in frozen.items()]
+    return function.__module__, function.__qualname__, code.co_firstlineno, function.__defaults__, constants
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.dtype.descr, value.tolist()
+    if isinstance(value, type) and issubclass(value, Enum):
+        return list(value)
+    return value if isinstance(value, (bool, int, float, str, tuple)) else None
 
 
 def _require_writable(directory: Path) -> None:
