@@ -48,7 +48,7 @@ def kline_row(open_ms: int, timeframe: Timeframe) -> list[Any]:
 class Answer:
     """One scripted answer, given instead of the next regular one.
 
-    `body` may be text or whatever JSON can express; `act` replaces the answer by something done to the socket.
+    `body` is text or whatever JSON can express; `act` replaces the answer by something done to the socket.
     """
 
     def __init__(

@@ -3,10 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback_exchange import LoopbackExchange, loopback_exchange
 
 from futures_agent.exchange.client import MarketDataClient
 from futures_agent.settings.tree import ExchangeSettings
+from loopback_exchange import LoopbackExchange, loopback_exchange
 
 
 @pytest.fixture

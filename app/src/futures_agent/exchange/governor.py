@@ -167,10 +167,10 @@ class WeightGovernor:
         self._closed.set()
 
     def _wait_until(self, until_ms: int) -> None:
-        while (left_s := self._clock.host_seconds_until(until_ms)) > 0:
+        while self._clock.now_ms() < until_ms:
             if self._on_wait is not None:
                 self._on_wait(until_ms)
-            if self._closed.wait(min(left_s, _WAKE_S)):
+            if self._closed.wait(min(self._clock.host_seconds_until(until_ms), _WAKE_S)):
                 raise Interrupted("stopped while waiting for the exchange's rate limit")
 
     @contextmanager

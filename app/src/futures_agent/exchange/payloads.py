@@ -8,7 +8,7 @@ Source: Binance USDⓈ-M "Exchange Information" and "Kline/Candlestick Data".
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -22,6 +22,14 @@ from futures_agent.market.timeframe import Timeframe
 # open time, open, high, low, close, volume, close time, quote volume, trades, taker base, taker quote, unused
 _KlineRow = tuple[int, str, str, str, str, str, int, str, int, str, str, str]
 
+_WEIGHT_PER_MINUTE = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
+_NEEDED_FILTERS = (
+    ("PRICE_FILTER", "tickSize"),
+    ("LOT_SIZE", "stepSize"),
+    ("LOT_SIZE", "minQty"),
+    ("LOT_SIZE", "maxQty"),
+    ("MIN_NOTIONAL", "notional"),
+)
 _Body = TypeVar("_Body")
 
 
@@ -37,25 +45,9 @@ class _ServerTime(msgspec.Struct):
     server_time: int = msgspec.field(name="serverTime")
 
 
-class _RateLimit(msgspec.Struct, rename="camel"):
-    rate_limit_type: str = ""
-    interval: str = ""
-    interval_num: int = 0
-    limit: int = 0
-
-
 class _ExchangeInfoBody(msgspec.Struct, rename="camel"):
     symbols: list[msgspec.Raw]
-    rate_limits: list[_RateLimit] = []
-
-
-class _Filter(msgspec.Struct, rename="camel"):
-    filter_type: str = ""
-    tick_size: str = ""
-    step_size: str = ""
-    min_qty: str = ""
-    max_qty: str = ""
-    notional: str = ""
+    rate_limits: list[dict[str, Any]] = []
 
 
 class _SymbolName(msgspec.Struct):
@@ -72,7 +64,7 @@ class _Symbol(msgspec.Struct, rename="camel"):
     underlying_type: str = ""
     liquidation_fee: str = "0"
     onboard_date: int = 0
-    filters: list[_Filter] = []
+    filters: list[dict[str, Any]] = []
 
 
 def decode_server_time(body: bytes, source: str) -> int:
@@ -112,12 +104,10 @@ def decode_exchange_info(body: bytes, source: str) -> ExchangeInfo:
     if not instruments:
         raise Retry(f"{source}: the answer lists no contract; not used")
     limits = [
-        found.limit
-        for found in decoded.rate_limits
-        if (found.rate_limit_type, found.interval, found.interval_num) == ("REQUEST_WEIGHT", "MINUTE", 1)
-        and found.limit > 0
+        found.get("limit") for found in decoded.rate_limits if _WEIGHT_PER_MINUTE.items() <= found.items()
     ]
-    return ExchangeInfo(instruments, untradable, min(limits, default=None))
+    stated = limits[0] if limits and isinstance(limits[0], int) and limits[0] > 0 else None
+    return ExchangeInfo(instruments, untradable, stated)
 
 
 def decode_klines(body: bytes, timeframe: Timeframe, source: str) -> Candles:
@@ -185,22 +175,11 @@ def _kline_fault(candles: Candles, close_times: NDArray[np.int64], timeframe: Ti
 
 def _instrument(listed: _Symbol) -> tuple[Instrument, str]:
     """Return the contract and why it is not tradable (empty when it is)."""
-    filters = {found.filter_type: found for found in listed.filters}
-    none = _Filter()
-    price = filters.get("PRICE_FILTER", none)
-    lot = filters.get("LOT_SIZE", none)
-    market_lot = filters.get("MARKET_LOT_SIZE", none)
-    notional = filters.get("MIN_NOTIONAL", none)
-    numbers = {
-        "PRICE_FILTER.tickSize": _positive(price.tick_size),
-        "LOT_SIZE.stepSize": _positive(lot.step_size),
-        "LOT_SIZE.minQty": _positive(lot.min_qty),
-        "LOT_SIZE.maxQty": _positive(lot.max_qty),
-        "MIN_NOTIONAL.notional": _positive(notional.notional),
-    }
+    filters = {found.get("filterType"): found for found in listed.filters}
+    numbers = {f"{kind}.{name}": _positive(filters.get(kind, {}).get(name)) for kind, name in _NEEDED_FILTERS}
     missing = [name for name, value in numbers.items() if not value]
     tick, step, smallest, largest, min_notional = numbers.values()
-    market_largest = _positive(market_lot.max_qty)
+    market_largest = _positive(filters.get("MARKET_LOT_SIZE", {}).get("maxQty"))
     reasons = [
         f"{name} is {found or 'absent'}, not {wanted}"
         for name, found, wanted in (
@@ -231,11 +210,11 @@ def _instrument(listed: _Symbol) -> tuple[Instrument, str]:
     return instrument, "; ".join(reasons)
 
 
-def _positive(text: str) -> float:
-    """Return the number in `text`; 0 when there is none, or none above 0."""
+def _positive(decimal: Any) -> float:
+    """Return the number that a decimal text states; 0 when it states none, or none above 0."""
     try:
-        value = float(text)
-    except ValueError:
+        value = float(decimal)
+    except (TypeError, ValueError):
         return 0.0
     return value if math.isfinite(value) and value > 0 else 0.0
 

@@ -1,0 +1,107 @@
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from futures_agent.errors import Refuse
+from futures_agent.exchange.clock import ExchangeClock
+
+T = 1_790_000_000_000
+
+
+@given(
+    scale=st.floats(0.5, 5000),
+    there_s=st.floats(0, 5),
+    back_s=st.floats(0, 5),
+    later_s=st.floats(0, 100_000),
+)
+def test_never_ahead_of_the_exchange_nor_behind_by_more_than_it_says(scale, there_s, back_s, later_s):
+    sent = 1000.0
+    received = sent + there_s + back_s
+    clock = ExchangeClock(scale)
+    clock.sync(T, sent, received)  # the exchange read its clock there_s after sending
+
+    def true_ms(mono_s: float) -> float:
+        return T + (mono_s - sent - there_s) * 1000 * scale
+
+    seen = clock.at_ms(received + later_s)
+    assert seen <= true_ms(received + later_s) + 0.01
+    assert seen + clock.uncertainty_ms >= true_ms(received + later_s)
+
+
+def test_runs_with_its_scale():
+    clock = ExchangeClock(60.0)
+    clock.sync(T, 10.0, 10.0)
+    assert clock.at_ms(10.0) == T
+    assert clock.at_ms(12.0) == T + 120_000
+
+
+def test_before_first_contact_the_hosts_clock_stands_in():
+    clock = ExchangeClock()
+    assert not clock.known
+    assert abs(clock.now_ms() - time.time() * 1000) < 5_000
+    clock.sync(T, time.monotonic(), time.monotonic())
+    assert clock.known
+    assert 0 <= clock.now_ms() - T < 5_000
+
+
+def test_sleeps_in_exchange_time():
+    clock = ExchangeClock(100_000.0)
+    mono = time.monotonic()
+    clock.sync(T, mono, mono)
+    clock.sleep_until_ms(T + 1_000_000)
+    assert clock.now_ms() >= T + 1_000_000
+    before = clock.now_ms()
+    clock.sleep(1_000)
+    assert clock.now_ms() >= before + 1_000_000
+    clock.sleep_until_ms(T)  # past: returns
+    clock.sleep(-1)
+
+
+def test_host_seconds_until():
+    clock = ExchangeClock(1000.0)
+    mono = time.monotonic()
+    clock.sync(T, mono, mono)
+    assert 99 < clock.host_seconds_until(T + 100_000_000) <= 100
+    assert clock.host_seconds_until(T - 1) == 0
+
+
+def test_saved_offset_gives_exchange_time_to_programs_without_network(tmp_path, monkeypatch):
+    path = tmp_path / "exchange" / "clock.json"
+    clock = ExchangeClock(10.0)
+    mono = time.monotonic()
+    clock.sync(T, mono, mono)
+    monkeypatch.setattr("futures_agent.exchange.clock._wall_ms", lambda: 5_000_000.0)
+    clock.save(path)
+    saved = json.loads(path.read_bytes())
+    assert saved["scale"] == 10.0
+    assert saved["measured_at_ms"] == 5_000_000
+    assert 0 <= saved["offset_ms"] - (T - 5_000_000) < 20_000
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert [entry.name for entry in path.parent.iterdir()] == ["clock.json"]
+    # Two host seconds later, in another process:
+    monkeypatch.setattr("futures_agent.exchange.clock._wall_ms", lambda: 5_002_000.0)
+    loaded = ExchangeClock.load(path)
+    assert loaded.known
+    assert loaded.scale == 10.0
+    expected = 5_000_000 + saved["offset_ms"] + 20_000
+    assert expected <= loaded.now_ms() < expected + 20_000
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"null", b'{"offset_ms": "x"}', b"\x00" * 50])
+def test_without_a_readable_file_the_hosts_clock(tmp_path, content):
+    path = tmp_path / "clock.json"
+    if content is not None:
+        path.write_bytes(content)
+    clock = ExchangeClock.load(path)
+    assert not clock.known
+    assert clock.scale == 1.0
+    assert abs(clock.now_ms() - time.time() * 1000) < 5_000
+
+
+def test_an_impossible_place_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refuse, match=r"paths\.state_dir"):
+        ExchangeClock().save(tmp_path / "file" / "clock.json")

@@ -1,0 +1,33 @@
+"""Run as a program: one of several that fetch from the same exchange with the same state directory."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from futures_agent.exchange.client import MarketDataClient
+from futures_agent.market.timeframe import Timeframe
+from futures_agent.settings.tree import ExchangeSettings
+
+
+def main(url: str, state_dir: str, scale: str, limit_per_min: str, requests: str) -> None:
+    waits = []
+    settings = ExchangeSettings(
+        rest_url=url,
+        time_scale=float(scale),
+        weight_limit_per_min=int(limit_per_min),
+        weight_limit_share=1.0,
+        clock_resync_s=0.5,
+    )
+    client = MarketDataClient(settings, Path(state_dir), on_wait=waits.append)
+
+    def fetch(_: int) -> int:
+        return len(client.closed_candles("BTCUSDT", Timeframe.H1, start_ms=None, limit=120))
+
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(fetch, range(int(requests))))
+    client.close()
+    print(f"candles={sum(counts)} waited={len(waits) > 0}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
