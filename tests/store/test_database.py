@@ -141,6 +141,7 @@ def test_a_database_of_another_program_is_left_alone(database: Path) -> None:
 def test_reader_cannot_write_even_if_it_tries(database: Path) -> None:
     _create(database)
     with contextlib.closing(open_reader(database)) as db:
+        assert db.pragma("query_only") == 1
         for attempt in (
             "INSERT INTO incidents VALUES ('1', 'x', 'y', 1, NULL, NULL, NULL, NULL)",
             "DROP TABLE trades",

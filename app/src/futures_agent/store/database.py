@@ -26,7 +26,7 @@ MIN_SQLITE_VERSION = (3, 51, 3)
 LOCKED_FLAG = "LOCKED"  # beside the database: recovery holds it
 FILE_MODE = 0o640  # the group may read; SQLite gives -wal and -shm the same mode
 WAL_AUTOCHECKPOINT_PAGES = 1000
-WAL_SIZE_LIMIT = 64 * 1024 * 1024  # a longer -wal file is cut back to this many bytes at the next checkpoint
+WAL_SIZE_LIMIT = 64 * 1024 * 1024  # bytes a checkpoint leaves of a longer -wal; the last close leaves none
 WHAT_TO_DO_WITH_DAMAGE = (
     "keep it with its -wal and -shm as evidence, then restore a backup, "
     "or move all three away and run `agentctl data-sync` to fetch the candles again"
@@ -122,7 +122,6 @@ def open_reader(database: Path, settings: DatabaseSettings = DatabaseSettings())
     if empty:
         raise Refuse(f"{database}: the database is empty; run `agentctl data-sync` first")
     with _opening(database, apsw.SQLITE_OPEN_READONLY, settings) as db:
-        _persist_wal(db)  # a reader that may write must not remove the files a weaker one needs
         db.pragma("query_only", True)
         if not is_ours(db):
             raise Refuse(f"{database}: no schema of this agent in it; run `agentctl data-sync` first")
@@ -237,7 +236,7 @@ def _opening(database: Path, flags: int, settings: DatabaseSettings) -> Iterator
 
 
 def _persist_wal(db: apsw.Connection) -> None:
-    """Keep -wal and -shm when the last connection closes: a user without write permission needs them."""
+    """Keep -wal and -shm when the last writer closes: a user without write permission needs them."""
     enabled = ctypes.c_int(1)
     db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(enabled))
 
