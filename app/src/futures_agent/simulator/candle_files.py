@@ -48,7 +48,7 @@ def read_candle_files(
     if absent:
         raise Refuse(f"{path}: no candles of {', '.join(absent)}; choose symbols and dates that it holds")
     if not found:
-        raise Refuse(f"{path}: no candles in the range of dates asked for")
+        raise Refuse(f"{path}: holds no candles, at least not in the range of dates asked for")
     return dict(sorted(found.items()))
 
 
@@ -100,9 +100,7 @@ def _read(file: Path, symbols: Sequence[str], first_ms: int | None, last_ms: int
             filters += [("open_time", ">=", first_ms)] if first_ms is not None else []
             filters += [("open_time", "<=", last_ms)] if last_ms is not None else []
             return pd.read_parquet(file, columns=wanted, filters=filters or None)
-        frame = pd.read_csv(
-            file, usecols=wanted, dtype={"symbol": str, INTERVAL_COLUMN: str}, float_precision="round_trip"
-        )
+        frame = pd.read_csv(file, usecols=wanted, dtype={"symbol": str, INTERVAL_COLUMN: str})
         kept = np.ones(len(frame), dtype=bool)
         if symbols:
             kept &= frame["symbol"].isin(symbols).to_numpy()
@@ -171,7 +169,7 @@ def _candles(file: Path, symbol: str, timeframe: Timeframe, rows: Any) -> Candle
     candles["quote_volume"] = _column(where, rows, "quote_volume") if "quote_volume" in rows else np.nan
     trades = _column(where, rows, "trades") if "trades" in rows else np.full(len(rows), np.nan)
     candles["trades"] = np.where(np.isnan(trades), -1, trades)
-    candles.sort(order="timestamp")
+    candles = candles[np.argsort(times, kind="stable")]
     if np.any(np.diff(candles["timestamp"]) == 0):
         raise Refuse(f"{where}: the same open_time occurs twice; remove the duplicates")
     return candles

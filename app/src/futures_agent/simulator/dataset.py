@@ -145,12 +145,16 @@ def _listing(symbol: str, frames: dict[Timeframe, Candles]) -> Listing:
     prices = [candles[name] for candles in frames.values() for name in ("open", "high", "low", "close")]
     price_decimals = max(decimals_of(column) for column in prices)
     volume_decimals = max(decimals_of(candles["volume"]) for candles in frames.values())
+    turnover = np.concatenate([candles["quote_volume"] for candles in frames.values()])
+    quote_decimals = decimals_of(turnover[np.isfinite(turnover)])
     newest = max(frames.items(), key=lambda item: _end(*item))[1]
     first = min(int(candles["timestamp"][0]) for candles in frames.values())
     return Listing(
         symbol=symbol,
         price=float(newest["close"][-1]),
-        grid=Grid(price_decimals, volume_decimals, min(price_decimals + volume_decimals, 8)),
+        grid=Grid(
+            price_decimals, volume_decimals, min(max(price_decimals + volume_decimals, quote_decimals), 8)
+        ),
         price_precision=price_decimals,
         onboard_ms=first - first % DAY_MS,
     )

@@ -108,6 +108,6 @@ def _volume_decimals(grid: Grid) -> tuple[tuple[str, int], ...]:
 def decimals_of(values: NDArray[np.float64], most: int = 8) -> int:
     """Return the fewest decimals that write all `values`, apart from the noise of sums; at most `most`."""
     for decimals in range(most):
-        if np.allclose(on_grid(values, decimals), values, rtol=1e-13, atol=0.0):
+        if np.all(np.abs(on_grid(values, decimals) - values) <= 1e-13 * np.abs(values)):
             return decimals
     return most
