@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import requests
 
-from futures_agent.simulator.server import RunningSimulator
+from futures_agent.simulator.server import RunningSimulator, create_app
 
 Factory = Callable[..., RunningSimulator]
 
@@ -93,3 +94,26 @@ def test_unknown_controls_are_named(simulator_factory: Factory) -> None:
     simulator = simulator_factory()
     assert control(simulator, "GET", "latency").status_code == 404
     assert "POST /sim/nothing" in control(simulator, "POST", "nothing").json()["error"]
+
+
+def test_other_machines_have_no_control(simulator_factory: Factory) -> None:
+    simulator = simulator_factory()
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b'{"step_ms": 1000}'}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/sim/clock",
+        "headers": [],
+        "client": ("192.0.2.7", 1),
+    }
+    before = simulator.clock.now_ms()
+    asyncio.run(create_app(simulator.venue)(scope, receive, send))
+    assert sent[0]["status"] == 403
+    assert simulator.clock.now_ms() == before

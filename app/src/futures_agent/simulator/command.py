@@ -11,7 +11,6 @@ from futures_agent.clock import parse_utc
 from futures_agent.errors import Refuse
 from futures_agent.files import write_atomically
 from futures_agent.simulator.config import SimulatorConfig
-from futures_agent.simulator.server import serve
 
 
 def run_simulator(
@@ -30,8 +29,12 @@ def run_simulator(
     Raises
     ------
     Refuse
-        An option is out of its bounds, or the port is taken.
+        An option is out of its bounds, the port is taken, or the server's libraries are not installed.
     """
+    try:
+        from futures_agent.simulator.server import serve
+    except ModuleNotFoundError as error:
+        raise Refuse(f"simulator: {error.name} is not installed; install the extra `simulator`") from None
     try:
         config = msgspec.convert(
             {

@@ -45,7 +45,7 @@ class RecordedCandles:
         self.start_ms = self._common_end_ms() - _BEFORE_END_MS if start_ms is None else start_ms
         self._listings = self._with_status(listings)
         if with_untradable:
-            extras = untradable(next(iter(listings.values())), self.start_ms)
+            extras = untradable(max(listings.values(), key=lambda one: one.price), self.start_ms)
             self._listings += [extra for extra in extras if extra.symbol not in listings]
 
     @classmethod

@@ -165,8 +165,10 @@ def generate_chunk(listing: Listing, seed: int, chunk: int) -> Candles:
     heat = 0.7 * market_heat + 0.5 * _clustering(rng)
     spread = yearly / sqrt(_BARS_PER_YEAR) * np.exp(heat)
     returns = beta * market_returns + _with_regimes(spread * rng.standard_normal(_BARS), yearly, rng)
-    start = log(listing.price) + _level(seed, name, chunk, 0.15) + beta * _level(seed, 0, chunk, 0.12)
-    end = log(listing.price) + _level(seed, name, chunk + 1, 0.15) + beta * _level(seed, 0, chunk + 1, 0.12)
+    start, end = (
+        log(listing.price) + 0.15 * _level(seed, name, edge) + beta * 0.12 * _level(seed, 0, edge)
+        for edge in (chunk, chunk + 1)
+    )
     edges = start + np.r_[0.0, np.cumsum(returns + (end - start - returns.sum()) / _BARS)]
     edges[-1] = end  # the next chunk opens here
     candles = np.zeros(_BARS, dtype=FULL_CANDLE)
@@ -246,12 +248,10 @@ def _market(seed: int, chunk: int) -> tuple[Floats, Floats]:
 
 
 @lru_cache(maxsize=4096)
-def _level(seed: int, name: int, chunk: int, spread: float) -> float:
-    """Return a log price level at a chunk's start: a mean-reverting walk from 1970 on."""
-    level = 0.0
-    for shock in np.random.default_rng([seed, name, 4]).standard_normal(chunk + 1):
-        level = 0.9 * level + spread * float(shock)
-    return level
+def _level(seed: int, name: int, chunk: int) -> float:
+    """Return where a mean-reverting walk that began in 1970 (steps of deviation 1) is at a chunk's start."""
+    shocks = np.random.default_rng([seed, name, 4]).standard_normal(chunk + 1)
+    return float(np.sum(shocks[::-1] * 0.9 ** np.arange(chunk + 1)))
 
 
 def _known(symbol: str) -> tuple[float, float] | None:

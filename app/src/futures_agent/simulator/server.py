@@ -87,6 +87,7 @@ def running_simulator(config: SimulatorConfig) -> Iterator[RunningSimulator]:
             loop="asyncio",
             date_header=False,  # the host's date would contradict the venue's clock
             server_header=False,
+            proxy_headers=False,  # weight is counted per real address
             timeout_graceful_shutdown=1,
         )
     )

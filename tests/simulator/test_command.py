@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from futures_agent.clock import parse_utc
+from futures_agent.errors import Refuse
+from futures_agent.simulator import server
+from futures_agent.simulator.command import run_simulator
+from futures_agent.simulator.config import SimulatorConfig
+
+OPTIONS: dict[str, Any] = {
+    "data": None,
+    "symbols": ["BTCUSDT"],
+    "start": "2026-01-01T12:00Z",
+    "scale": 60.0,
+    "seed": 7,
+    "latency_ms": 2.0,
+    "port": 0,
+    "url_file": None,
+}
+
+
+def test_options_become_the_config_and_the_url_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served: list[SimulatorConfig] = []
+
+    def serve(config: SimulatorConfig, *, on_ready: Callable[[str], None]) -> None:
+        served.append(config)
+        on_ready("http://127.0.0.1:1")
+
+    monkeypatch.setattr(server, "serve", serve)
+    run_simulator(**{**OPTIONS, "data": tmp_path, "url_file": tmp_path / "url"})
+    expected = SimulatorConfig(
+        dataset=tmp_path,
+        symbols=("BTCUSDT",),
+        start_ms=parse_utc("2026-01-01T12:00Z"),
+        scale=60.0,
+        seed=7,
+        latency_ms=2.0,
+        port=0,
+    )
+    assert served == [expected]
+    assert "http://127.0.0.1:1" in capsys.readouterr().out
+    assert (tmp_path / "url").read_text() == "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(("name", "value"), [("scale", -1.0), ("port", 70_000), ("latency_ms", -1.0)])
+def test_options_out_of_bounds_are_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(Refuse, match=name):
+        run_simulator(**{**OPTIONS, name: value})
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "futures_agent.simulator.server")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(Refuse, match="uvicorn is not installed"):
+        run_simulator(**OPTIONS)
