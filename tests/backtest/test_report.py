@@ -115,6 +115,10 @@ addEventListener("load", () => setTimeout(() => {
   side.dispatchEvent(new Event("change"));
   const sides = [...document.querySelectorAll("#trades tbody td:nth-child(2)")].map((td) => td.innerText);
   seen.sides = [...new Set(sides)];
+  window.Blob = class { constructor(parts) { [seen.csv] = parts; } };
+  URL.createObjectURL = () => "#";
+  document.querySelector("#filters button").click();
+  seen.csv = seen.csv.split("\\n").slice(0, 2);
   const theme = document.documentElement.dataset.theme;
   document.querySelector("#theme").click();
   seen.toggled = theme !== document.documentElement.dataset.theme;
@@ -157,6 +161,8 @@ def test_browser_draws_ten_thousand_trades_without_a_fault(tmp_path: Path):
     assert seen["best"] == f"+{result.metrics.best_trade:.2f}"
     assert seen["worst"] == f"−{-result.metrics.worst_trade:.2f}"
     assert seen["sides"] == ["short"]
+    assert seen["csv"][0] == ",".join(type(result.trades).__struct_fields__)
+    assert seen["csv"][1].split(",")[1] == "short"
     assert seen["toggled"]
     assert seen["months"] == len(result.monthly_returns)
 

@@ -18,6 +18,7 @@ _PARTS = {
     "library": "lightweight-charts.standalone.production.js",
     "tables": "tables.js",
     "charts": "charts.js",
+    "listings": "listings.js",
     "page": "page.js",
 }
 

@@ -39,9 +39,8 @@ class EquityChart {
       handleScroll: { mouseWheel: false }, handleScale: { mouseWheel: false },
       localization: { locale: "en-US" },
     });
-    this.equity = this.addPane(0, initialEquity, curve.equity, { type: "custom", minMove: 0.01, formatter: whole });
-    this.drawdown = this.addPane(1, 0, curve.drawdown.map((depth) => -100 * depth),
-      { type: "custom", minMove: 0.01, formatter: (value) => number(value) + " %" });
+    this.equity = this.addPane(0, initialEquity, curve.equity, whole);
+    this.drawdown = this.addPane(1, 0, curve.drawdown.map((depth) => -depth), percent);
     const [upper, lower] = this.chart.panes();
     upper.setStretchFactor(3);
     lower.setStretchFactor(1);
@@ -52,9 +51,11 @@ class EquityChart {
     this.chart.timeScale().fitContent();
   }
 
-  addPane(pane, base, values, priceFormat) {
-    const series = this.chart.addSeries(LightweightCharts.BaselineSeries,
-      { baseValue: { type: "price", price: base }, lineWidth: 2, priceFormat, priceLineVisible: false }, pane);
+  addPane(pane, base, values, formatter) {
+    const series = this.chart.addSeries(LightweightCharts.BaselineSeries, {
+      baseValue: { type: "price", price: base }, lineWidth: 2, priceLineVisible: false,
+      priceFormat: { type: "custom", minMove: 0.0001, formatter },
+    }, pane);
     series.setData(values.map((value, index) => ({ time: this.times[index], value })));
     return series;
   }
@@ -75,7 +76,8 @@ class EquityChart {
     const { timestamp, equity, drawdown, notional, positions } = this.curve;
     const parts = [
       ["", moment(timestamp[index]) + " UTC"], ["equity", number(equity[index])],
-      ["drawdown", percent(-drawdown[index])], ["positions", positions[index]], ["notional", number(notional[index])],
+      ["drawdown", percent(-drawdown[index])], ["positions", positions[index]],
+      ["notional", number(notional[index])],
     ];
     this.legend.replaceChildren(...parts.flatMap(([label, value]) => [label + " ", el("b", null, String(value))]));
   }

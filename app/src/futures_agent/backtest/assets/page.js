@@ -13,8 +13,12 @@ const CHECKS = {
 function drawHead() {
   const params = Object.entries(result.strategy.params).map(([name, value]) => `${name} ${value}`).join(" · ");
   place("strategy").append(result.strategy.name, params ? el("span", { className: "params" }, params) : "");
-  const scope = [`${result.symbols.length} ${result.symbols.length === 1 ? "symbol" : "symbols"}`, result.timeframe];
-  if (result.data) scope.push(`${day(result.data.start)} → ${day(result.data.end)} (${whole(result.data.days)} days)`);
+  const count = result.symbols.length;
+  const scope = [`${count} ${count === 1 ? "symbol" : "symbols"}`, result.timeframe];
+  if (result.data) {
+    const { start, end, days } = result.data;
+    scope.push(`${day(start)} → ${day(end)} (${whole(days)} days)`);
+  }
   scope.push(`${whole(result.candles)} candles`, `run ${result.started.replace("T", " ").replace("Z", " UTC")}`);
   place("period").textContent = scope.join(" · ");
 }
@@ -28,12 +32,12 @@ function drawVerdict() {
       el("span", { className: `mark ${check.ok ? "gain" : "loss"}` }, check.ok ? "✓" : "✗"),
       el("span", null, format(check.value)), el("span", { className: "name" }, limit));
   });
-  const validation = result.signal_validation;
+  const { status, reason } = result.signal_validation;
   place("verdict").classList.add(passed ? "passed" : "failed");
   place("verdict").append(
     el("span", { className: `badge ${passed ? "gain" : "loss"}` }, passed ? "PASSED" : "FAILED"),
     el("ul", { className: "checks" }, ...items),
-    el("p", { className: "validation muted" }, `Signals against live trading: ${validation.status} – ${validation.reason}.`));
+    el("p", { className: "validation muted" }, `Signals against live trading: ${status} – ${reason}.`));
 }
 
 function drawWarnings() {
@@ -43,23 +47,30 @@ function drawWarnings() {
     el("ul", null, ...result.warnings.map((text) => el("li", null, text))));
 }
 
-function drawCards() {
-  const won = metrics.win_rate === null ? 0 : Math.round(metrics.win_rate * metrics.trades);
-  const cards = [
-    ["Total return", signedPercent(metrics.total_return), `${signed(metrics.net_pnl)} net`, metrics.total_return],
-    ["Annual return", signedPercent(metrics.annual_return), `volatility ${percent(metrics.volatility)}`, metrics.annual_return],
-    ["Max drawdown", percent(-metrics.max_drawdown), `longest ${number(metrics.max_drawdown_days)} days`, -metrics.max_drawdown],
-    ["Sharpe", number(metrics.sharpe), "daily returns, √365"],
-    ["Sortino", number(metrics.sortino), "downside only"],
-    ["Calmar", number(metrics.calmar), "annual return / drawdown"],
-    ["Profit factor", number(metrics.profit_factor), `${number(metrics.total_won)} / ${number(metrics.total_lost)}`],
-    ["Win rate", percent(metrics.win_rate), `${whole(won)} of ${whole(metrics.trades)} trades`],
-    ["Expectancy", signed(metrics.expectancy), `win ${signed(metrics.average_win)}, loss ${signed(metrics.average_loss)}`, metrics.expectancy],
-    ["Trade length", hours(metrics.average_trade_hours), `best ${signed(metrics.best_trade)}, worst ${signed(metrics.worst_trade)}`],
-    ["Mean exposure", percent(metrics.exposure_mean), `peak ${wholePercent(metrics.exposure_peak)}, in market ${wholePercent(metrics.exposure_time)}`],
-    ["Turnover", metrics.turnover === null ? NONE : `${number(metrics.turnover)}×`, `fees ${number(metrics.fees)}`],
+// Label, value, the line below it, and the number whose sign colours the value.
+function cards() {
+  const m = metrics;
+  const won = m.win_rate === null ? 0 : Math.round(m.win_rate * m.trades);
+  const averages = `win ${signed(m.average_win)}, loss ${signed(m.average_loss)}`;
+  const inMarket = `peak ${wholePercent(m.exposure_peak)}, in market ${wholePercent(m.exposure_time)}`;
+  return [
+    ["Total return", signedPercent(m.total_return), `${signed(m.net_pnl)} net`, m.total_return],
+    ["Annual return", signedPercent(m.annual_return), `volatility ${percent(m.volatility)}`, m.annual_return],
+    ["Max drawdown", percent(-m.max_drawdown), `longest ${number(m.max_drawdown_days)} days`, -m.max_drawdown],
+    ["Sharpe", number(m.sharpe), "daily returns, √365"],
+    ["Sortino", number(m.sortino), "downside only"],
+    ["Calmar", number(m.calmar), "annual return / drawdown"],
+    ["Profit factor", number(m.profit_factor), `${number(m.total_won)} / ${number(m.total_lost)}`],
+    ["Win rate", percent(m.win_rate), `${whole(won)} of ${whole(m.trades)} trades`],
+    ["Expectancy", signed(m.expectancy), averages, m.expectancy],
+    ["Trade length", hours(m.average_trade_hours), `best ${signed(m.best_trade)}, worst ${signed(m.worst_trade)}`],
+    ["Mean exposure", percent(m.exposure_mean), inMarket],
+    ["Turnover", m.turnover === null ? NONE : `${number(m.turnover)}×`, `fees ${number(m.fees)}`],
   ];
-  place("cards").append(...cards.map(([label, value, note, toned]) => el("div", { className: "card" },
+}
+
+function drawCards() {
+  place("cards").append(...cards().map(([label, value, note, toned]) => el("div", { className: "card" },
     el("div", { className: "label" }, label), el("div", { className: `value ${tone(toned)}` }, value),
     el("div", { className: "note" }, note))));
 }
@@ -83,131 +94,80 @@ function drawChart() {
   return chart;
 }
 
+function monthCell(name, strongest) {
+  const value = result.monthly_returns[name];
+  if (value === undefined) return el("td");
+  const strength = Math.min(70, 8 + (62 * Math.abs(value)) / strongest);
+  const fill = `background:color-mix(in srgb, var(--${value < 0 ? "loss" : "gain"}) ${strength}%, var(--panel))`;
+  return el("td", { style: value ? fill : "", title: name }, signedPercent(value).replace(" %", ""));
+}
+
 function drawMonths() {
   const months = Object.entries(result.monthly_returns);
   const strongest = Math.max(1e-9, ...months.map(([, value]) => Math.abs(value)));
-  const heat = (value, name) => {
-    const strength = Math.min(70, 8 + (62 * Math.abs(value)) / strongest);
-    const style = `background:color-mix(in srgb, var(--${value < 0 ? "loss" : "gain"}) ${strength}%, var(--panel))`;
-    return el("td", { style: value ? style : "", title: name }, signedPercent(value).replace(" %", ""));
-  };
   const years = [...new Set(months.map(([month]) => month.slice(0, 4)))];
   const rows = years.map((year) => {
-    const cells = Array.from({ length: 12 }, (_, index) => {
-      const name = `${year}-${String(index + 1).padStart(2, "0")}`;
-      return name in result.monthly_returns ? heat(result.monthly_returns[name], name) : el("td", { className: "empty" });
-    });
     const ofYear = months.filter(([month]) => month.startsWith(year)).map(([, value]) => value);
     const total = ofYear.includes(null) ? null : ofYear.reduce((growth, value) => growth * (1 + value), 1) - 1;
-    return el("tr", null, el("th", null, year), ...cells, el("td", { className: `total ${tone(total)}` }, signedPercent(total)));
+    const names = Array.from({ length: 12 }, (_, index) => `${year}-${String(index + 1).padStart(2, "0")}`);
+    return el("tr", null, el("th", null, year), ...names.map((name) => monthCell(name, strongest)),
+      el("td", { className: `total ${tone(total)}` }, signedPercent(total)));
   });
-  const names = ["", ..."Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" "), "Year"];
+  const heads = ["", ..."Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" "), "Year"];
   place("months").append(el("table", { className: "months" },
-    el("thead", null, el("tr", null, ...names.map((name) => el("th", null, name)))), el("tbody", null, ...rows)));
+    el("thead", null, el("tr", null, ...heads.map((name) => el("th", null, name)))), el("tbody", null, ...rows)));
 }
 
+// A waterfall: each bar starts where the one before it ended.
 function drawCosts() {
-  const steps = [["Gross", metrics.gross_pnl], ["Fees", -metrics.fees], ["Funding", metrics.funding]];
+  const bars = [];
   let level = 0;
-  const bars = steps.map(([label, amount]) => { const from = level; level += amount; return [label, amount, from, level]; });
-  bars.push(["Net", metrics.net_pnl, 0, metrics.net_pnl]);
-  const levels = [0, ...bars.flatMap(([, , from, to]) => [from, to])];
+  const steps = [["Gross", metrics.gross_pnl], ["Fees", -metrics.fees], ["Funding", metrics.funding]];
+  for (const [label, amount] of steps) {
+    bars.push({ label, amount, from: level, to: level + amount });
+    level += amount;
+  }
+  bars.push({ label: "Net", amount: metrics.net_pnl, from: 0, to: metrics.net_pnl, emphasis: " sum" });
+  const levels = bars.flatMap(({ from, to }) => [from, to]);
   const low = Math.min(...levels);
   const scale = 100 / (Math.max(...levels) - low || 1);
-  place("costs").append(el("div", { className: "flow" }, ...bars.flatMap(([label, amount, from, to]) => {
-    const bar = `left:${(Math.min(from, to) - low) * scale}%;width:${Math.abs(to - from) * scale}%;` +
-      `background:var(--${amount < 0 ? "loss" : "gain"})`;
-    const sum = label === "Net" ? " sum" : "";
-    return [el("span", { className: sum }, label), el("span", { className: "track" }, el("i", { style: bar })),
-      el("span", { className: `amount ${tone(amount)}${sum}` }, signed(amount))];
-  })));
+  const cells = bars.flatMap(({ label, amount, from, to, emphasis = "" }) => {
+    const extent = `left:${(Math.min(from, to) - low) * scale}%;width:${Math.abs(amount) * scale}%`;
+    const bar = el("i", { style: `${extent};background:var(--${amount < 0 ? "loss" : "gain"})`, hidden: !amount });
+    return [el("span", { className: emphasis }, label), el("span", { className: "track" }, bar),
+      el("span", { className: `amount ${tone(amount)}${emphasis}` }, signed(amount))];
+  });
+  place("costs").append(el("div", { className: "flow" }, ...cells));
 }
 
-const GROUP_COLUMNS = [
-  { key: "name", label: "", text: true, width: 150 },
-  { key: "trades", label: "Trades", format: whole, width: 80 },
-  { key: "win_rate", label: "Win rate", format: percent, width: 95 },
-  { key: "profit_factor", label: "Profit factor", format: number, width: 115 },
-  { key: "expectancy", label: "Per trade", format: signed, toned: true, width: 100 },
-  { key: "net_pnl", label: "Net", format: signed, toned: true, width: 110 },
-];
-const SYMBOL_COLUMNS = [
-  { ...GROUP_COLUMNS[0], label: "Symbol" }, ...GROUP_COLUMNS.slice(1),
-  { key: "gross_pnl", label: "Gross", format: signed, toned: true, width: 110 },
-  { key: "fees", label: "Fees", format: number, width: 90 },
-  { key: "funding", label: "Funding", format: signed, toned: true, width: 95 },
-  { key: "best_trade", label: "Best", format: signed, width: 95 },
-  { key: "worst_trade", label: "Worst", format: signed, width: 95 },
-  { key: "average_trade_hours", label: "Length", format: hours, width: 90 },
-];
-const TRADE_COLUMNS = [
-  { key: "symbol", label: "Symbol", text: true, width: 140 },
-  { key: "side", label: "Side", text: true, width: 75 },
-  { key: "entry_time", label: "Entry (UTC)", format: moment, width: 150 },
-  { key: "entry_price", label: "Price", format: price, width: 105 },
-  { key: "exit_time", label: "Exit (UTC)", format: moment, width: 150 },
-  { key: "exit_price", label: "Price", format: price, width: 105 },
-  { key: "exit_reason", label: "Reason", text: true, width: 110 },
-  { key: "quantity", label: "Quantity", format: price, width: 110 },
-  { key: "fees", label: "Fees", format: number, width: 75 },
-  { key: "funding", label: "Funding", format: signed, toned: true, width: 85 },
-  { key: "net_pnl", label: "Net", format: signed, toned: true, width: 100 },
-];
-
-function drawGroups() {
-  place("groups").append(plainTable(GROUP_COLUMNS, [...result.by_side, ...result.by_exit_reason]));
-  new SortableGrid(place("symbols"), SYMBOL_COLUMNS, { sortBy: "net_pnl", nothing: "No symbols." }).show(result.by_symbol);
-}
-
-function choice(label, values) {
-  const options = values.map((value) => el("option", { value }, value));
-  return el("select", { ariaLabel: label }, el("option", { value: "" }, label), ...options);
-}
-
-function saveCsv(rows) {
-  const names = Object.keys(result.trades);
-  const lines = [names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => line.join(","));
-  const link = el("a", { href: URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" })) });
-  link.download = `trades_${result.run_id}.csv`;
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
-
-function drawTrades() {
-  const columns = Object.entries(result.trades);
-  const trades = result.trades.symbol.map((_, index) => Object.fromEntries(columns.map(([name, values]) => [name, values[index]])));
-  const grid = new SortableGrid(place("trades"), TRADE_COLUMNS, { sortBy: "exit_time", nothing: "No trades." });
-  const distinct = (key) => [...new Set(trades.map((trade) => trade[key]))].sort();
-  const filters = [["symbol", "All symbols"], ["side", "Both sides"], ["exit_reason", "All exits"]]
-    .map(([key, label]) => [key, choice(label, distinct(key))]);
-  const save = el("button", { type: "button" }, "Save as CSV");
-  const update = () => {
-    const rows = trades.filter((trade) => filters.every(([key, select]) => !select.value || trade[key] === select.value));
-    const net = rows.reduce((sum, trade) => sum + trade.net_pnl, 0);
-    const whose = trades.length < metrics.trades ? ` (the first ${whole(trades.length)} of ${whole(metrics.trades)} are listed)` : "";
-    place("trade-count").textContent = `${whole(rows.length)} trades, net ${signed(net)}${whose}`;
-    grid.show(rows);
-  };
-  filters.forEach(([, select]) => select.addEventListener("change", update));
-  save.addEventListener("click", () => saveCsv(grid.rows));
-  place("filters").append(...filters.map(([, select]) => select), save);
-  update();
-}
-
-function drawRest() {
-  const refused = Object.entries(result.rejections).map(([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count);
-  place("rejections").append(refused.length
-    ? plainTable([{ key: "reason", label: "Reason", text: true }, { key: "count", label: "Entries", format: whole }], refused)
-    : el("p", { className: "muted" }, "None."));
+function drawRules() {
+  const refused = Object.entries(result.rejections).map(([reason, count]) => ({ reason, count }));
+  refused.sort((a, b) => b.count - a.count);
+  const columns = [
+    { key: "reason", label: "Reason", text: true },
+    { key: "count", label: "Entries", format: whole },
+  ];
+  place("rejections").append(
+    refused.length ? plainTable(columns, refused) : el("p", { className: "muted" }, "None."));
   place("assumptions").append(...result.assumptions.map((rule) => el("li", null, rule)));
-  const text = (value) => (Array.isArray(value) ? value.join(" ") : typeof value === "object" ? JSON.stringify(value) : String(value));
-  const rows = Object.entries(result.settings).map(([key, value]) =>
-    el("tr", null, el("td", { className: "text" }, key), el("td", { className: "text wrap" }, text(value))));
+}
+
+function settingText(value) {
+  if (Array.isArray(value)) return value.join(" ");
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+function drawSettings() {
+  const rows = Object.entries(result.settings).map(([key, value]) => el("tr", null,
+    el("td", { className: "text" }, key), el("td", { className: "text wrap" }, settingText(value))));
   place("settings").append(el("table", { className: "data" }, el("tbody", null, ...rows)));
   const { app, git, python, numpy, numba } = result.versions;
-  const versions = [`app ${app}`, git && `git ${git.slice(0, 12)}`, `Python ${python}`, `NumPy ${numpy}`, numba && `numba ${numba}`];
-  place("provenance").textContent = [`Run ${result.run_id}, ${number(result.duration_s)} s`, ...versions.filter(Boolean),
-    `settings ${result.settings_hash.slice(0, 12)}`, `model ${result.model_hash || "none"}`].join(" · ");
+  const facts = [
+    `Run ${result.run_id}`, `${number(result.duration_s)} s`, `app ${app}`, git && `git ${git.slice(0, 12)}`,
+    `Python ${python}`, `NumPy ${numpy}`, numba && `numba ${numba}`,
+    `settings ${result.settings_hash.slice(0, 12)}`, `model ${result.model_hash || "none"}`,
+  ];
+  place("provenance").textContent = facts.filter(Boolean).join(" · ");
 }
 
 function setTheme(name) {
@@ -225,7 +185,8 @@ drawMonths();
 drawCosts();
 drawGroups();
 drawTrades();
-drawRest();
+drawRules();
+drawSettings();
 place("theme").addEventListener("click", () => {
   setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
   if (equityChart) equityChart.restyle();

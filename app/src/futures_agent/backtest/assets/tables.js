@@ -43,7 +43,8 @@ function cell(column, row) {
 function plainTable(columns, rows) {
   const head = columns.map((column) => el("th", { className: column.text ? "text" : "" }, column.label));
   const body = rows.map((row) => el("tr", null, ...columns.map((column) => cell(column, row))));
-  return el("table", { className: "data" }, el("thead", null, el("tr", null, ...head)), el("tbody", null, ...body));
+  return el("table", { className: "data" },
+    el("thead", null, el("tr", null, ...head)), el("tbody", null, ...body));
 }
 
 function compare(first, second) {
@@ -79,7 +80,8 @@ class SortableGrid {
   show(rows) {
     const [key, direction] = [this.sortBy, this.descending ? -1 : 1];
     // What is undefined comes last, whichever way the rest is sorted.
-    this.rows = [...rows].sort((a, b) => (a[key] === null) - (b[key] === null) || direction * compare(a[key], b[key]));
+    this.rows = [...rows].sort(({ [key]: a }, { [key]: b }) =>
+      (a === null) - (b === null) || direction * compare(a, b));
     this.columns.forEach((column, index) => {
       const state = column.key !== key ? "none" : this.descending ? "descending" : "ascending";
       this.heads[index].setAttribute("aria-sort", state);
@@ -103,7 +105,8 @@ class SortableGrid {
   }
 
   spacer(count) {
-    const space = el("td", { className: "spacer", colSpan: this.columns.length, style: `height:${count * ROW_PX}px` });
+    const style = `height:${count * ROW_PX}px`;
+    const space = el("td", { className: "spacer", colSpan: this.columns.length, style });
     return el("tr", { hidden: count === 0 }, space);
   }
 }
