@@ -146,13 +146,14 @@ def test_commit_is_read_from_a_clone(tmp_path: Path):
         ]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    source = tmp_path / "package" / "__init__.py"
+    source = tmp_path / "app" / "src" / "package"
     assert _git_commit(source) is None
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "first")
     commit = git("rev-parse", "HEAD")
 
     assert _git_commit(source) == commit
+    assert _git_commit(source / "deeper") is None
     git("pack-refs", "--all")
     assert _git_commit(source) == commit
     git("checkout", "-q", "--detach")

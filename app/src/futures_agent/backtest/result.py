@@ -60,7 +60,7 @@ class Versions(msgspec.Struct, frozen=True):
     """What computed the result."""
 
     app: str
-    git: str | None  # commit of the code, where it is known
+    git: str | None  # commit, when run from a clone
     python: str
     numpy: str
     numba: str | None  # None: the run was not compiled
@@ -267,26 +267,27 @@ def _versions() -> Versions:
     numba = sys.modules.get("numba")
     return Versions(
         app=futures_agent.__version__,
-        git=_git_commit(Path(futures_agent.__file__)),
+        git=_git_commit(Path(futures_agent.__file__).parent),
         python=platform.python_version(),
         numpy=np.__version__,
         numba=None if numba is None else numba.__version__,
     )
 
 
-def _git_commit(source: Path) -> str | None:
-    """Return the commit checked out around `source`, read without running git; None outside a clone."""
-    for folder in source.parents:
-        git = folder / ".git"
-        try:
-            head = (git / "HEAD").read_text(encoding="ascii").strip()
-            if not head.startswith("ref: "):
-                return head
-            ref = head.removeprefix("ref: ")
-            if (git / ref).exists():
-                return (git / ref).read_text(encoding="ascii").strip()
-            packed = (git / "packed-refs").read_text(encoding="ascii").splitlines()
-            return next((line.split()[0] for line in packed if line.endswith(f" {ref}")), None)
-        except OSError:
-            continue
-    return None
+def _git_commit(package: Path) -> str | None:
+    """Return the commit of the clone that `package` lies in as app/src/NAME, read without running git.
+
+    None for an installed package: a clone further up is someone else's.
+    """
+    git = package.parents[2] / ".git"
+    try:
+        head = (git / "HEAD").read_text(encoding="ascii").strip()
+        if not head.startswith("ref: "):
+            return head
+        ref = head.removeprefix("ref: ")
+        if (git / ref).exists():
+            return (git / ref).read_text(encoding="ascii").strip()
+        packed = (git / "packed-refs").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((line.split()[0] for line in packed if line.endswith(f" {ref}")), None)
