@@ -115,10 +115,8 @@ def test_two_processes_write_at_once_and_nothing_is_lost(database: Path) -> None
     committed = {}
     with running("write", database, "ADAUSDT") as one, running("write", database, "XRPUSDT") as two:
         moment = 0
-        for symbol, program in [
-            ("ADAUSDT", one),
-            ("XRPUSDT", two),
-        ] * 6:  # so they take turns at least 12 times
+        writers = [("ADAUSDT", one), ("XRPUSDT", two)]
+        for symbol, program in writers * 6:  # each commit found is later than the other's: they take turns
             committed[symbol], moment = _next_commit(program, after=moment)
         assert one.kill() == two.kill() == -9
     for symbol, stored in _counts(database).items():

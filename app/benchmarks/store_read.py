@@ -65,22 +65,23 @@ def build(database: Path) -> None:
     print(f"file            {size / 1e6:8.1f} MB   {size / rows:.1f} bytes per candle")
 
 
-def read(database: Path) -> bool:
-    """Read everything back, print what it took, and return whether both bars were reached."""
+def read(database: Path) -> None:
+    """Read everything back and print what it took."""
     with contextlib.closing(open_reader(database)) as db:
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         panel = [read_candles(db, frame, DataSettings().symbols, 0, END_MS) for frame in SERIES]
-        read_s = time.perf_counter() - started
+        read_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
         peak_mb = _peak_rss_mb()
         rows = sum(len(series) for by_symbol in panel for series in by_symbol.values())
         newest_s = _timed(lambda: newest(db, Timeframe.H1))
         counts_s = _timed(lambda: series_counts(db, Timeframe.H1))
-    print(f"read            {read_s:8.3f} s    {rows:,} candles (bar: {MAX_READ_S:g} s)")
+    print(
+        f"read            {read_s:8.3f} s    {rows:,} candles, {cpu_s:.3f} s of CPU (bar: {MAX_READ_S:g} s)"
+    )
     print(f"peak RSS        {peak_mb:8.1f} MB   of the reading process (bar: {MAX_RSS_MB:g} MB)")
     print(f"newest H1       {newest_s * 1e3:8.2f} ms")
     print(f"series_counts   {counts_s * 1e3:8.2f} ms")
     print(f"quick_check     {quick_check(database) * 1e3:8.2f} ms")
-    return read_s < MAX_READ_S and peak_mb < MAX_RSS_MB
 
 
 def _timed(action: Callable[[], object]) -> float:
@@ -96,20 +97,20 @@ def _peak_rss_mb() -> float:
     return int(line.split()[1]) * 1024 / 1e6
 
 
-def main() -> int:
+def main() -> None:
     """Build a database in a temporary directory and read it in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--read", type=Path, metavar="DATABASE", help="only read this database")
     database: Path | None = parser.parse_args().read
     if database is not None:
-        return 0 if read(database) else 1
+        read(database)
+        return
     with tempfile.TemporaryDirectory() as directory:
         database = Path(directory) / "benchmark.db"
         build(database)
-        command = [sys.executable, "-m", "benchmarks.store_read", "--read", str(database)]
         sys.stdout.flush()
-        return subprocess.run(command, check=False).returncode
+        subprocess.run([sys.executable, "-m", "benchmarks.store_read", "--read", str(database)], check=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
