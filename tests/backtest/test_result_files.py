@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -123,6 +124,29 @@ def test_file_size_limit_in_the_middle_of_a_write_leaves_nothing(tmp_path: Path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert names(tmp_path) == []
+
+
+def test_killed_at_any_step_leaves_whole_files_and_a_latest(tmp_path: Path):
+    directories = [tmp_path / str(step) for step in range(20)]
+    tests = Path(__file__).parents[1]
+    run = subprocess.run(
+        [sys.executable, str(tests / "backtest" / "killed_writer.py"), *map(str, directories)],
+        env={**os.environ, "PYTHONPATH": str(tests)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    outcomes = [int(line) for line in run.stdout.split()]
+    steps = outcomes.index(0)  # the first one that had fewer calls than that
+    assert outcomes == [9] * steps + [0] * (20 - steps)
+    assert steps >= 12
+    for directory, outcome in zip(directories, outcomes, strict=True):
+        summary = read_latest(directory)
+        assert summary is not None
+        assert summary.run_id == "20261120T233100Z" or outcome == 9
+        prune_results(directory, keep=9)
+        assert_whole(directory)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
