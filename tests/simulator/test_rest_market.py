@@ -168,3 +168,17 @@ def test_unknown_paths_and_methods_are_refused_the_exchanges_way(simulator_facto
 def test_contracts_that_are_not_tradable_have_candles_too(simulator_factory: Factory) -> None:
     simulator = simulator_factory()
     assert len(klines(simulator, symbol="币安人生USDT", interval="1d", limit=5)) == 5
+
+
+def test_a_fast_clock_stays_coherent(simulator_factory: Factory) -> None:
+    simulator = simulator_factory(scale=20_000.0)  # a host second is five and a half hours
+    began = simulator.clock.now_ms()
+    while simulator.clock.now_ms() < began + 10 * HOUR_MS:
+        before = get(simulator, "/fapi/v1/time").json()["serverTime"]
+        rows = klines(simulator, symbol="BTCUSDT", interval="1h", limit=5)
+        after = get(simulator, "/fapi/v1/time").json()["serverTime"]
+        assert Timeframe.H1.open_of(before) <= rows[-1][0] <= Timeframe.H1.open_of(after)
+        truth = set(as_tuples(simulator.market.closed("BTCUSDT", Timeframe.H1, after), Timeframe.H1))
+        closed = [row for row in as_numbers(rows) if row[6] < before]
+        assert len(closed) >= 3
+        assert truth.issuperset(closed)

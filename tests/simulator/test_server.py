@@ -14,7 +14,7 @@ import requests
 from futures_agent.errors import Refuse
 from futures_agent.simulator.config import SimulatorConfig
 from futures_agent.simulator.faults import Fault
-from futures_agent.simulator.server import RunningSimulator, running_simulator
+from futures_agent.simulator.server import RunningSimulator, listener, running_simulator
 
 Factory = Callable[..., RunningSimulator]
 
@@ -60,6 +60,16 @@ def test_a_taken_port_is_refused_in_one_line() -> None:
             running_simulator(config),
         ):
             pass
+
+
+def test_connections_send_at_once_instead_of_waiting_for_acknowledgements() -> None:
+    with (
+        listener(SimulatorConfig()) as listening,
+        socket.create_connection(listening.getsockname()) as _client,
+    ):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 SERVE = """
