@@ -249,6 +249,8 @@ def _raise_unless_ok(reply: Reply) -> None:
         )
     if reply.status in (418, 429):
         raise Retry(f"{reply.url}: rate limit: {said}; every program of this host now waits")
+    if reply.status == 404:
+        raise Refuse(f"{reply.url}: no such path there ({said}); correct the setting exchange.rest_url")
     if reply.outcome is Outcome.REJECTED:
         raise Refuse(f"{reply.url}: the exchange refuses the request: {said}")
     raise Retry(f"{reply.url}: the exchange is in trouble: {said}; trying later may help")

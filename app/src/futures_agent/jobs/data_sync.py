@@ -15,7 +15,7 @@ from contextlib import closing
 import apsw
 
 from futures_agent.clock import DAY_MS
-from futures_agent.errors import ExitCode, Refuse
+from futures_agent.errors import ExitCode, Refuse, SkipSymbol
 from futures_agent.exchange.client import ExchangeInfo, MarketDataClient
 from futures_agent.jobs.candle_fetch import Attempts, Fetched, SeriesPlan, fetch_all
 from futures_agent.market.quality import holes_in, is_confirmed
@@ -142,14 +142,23 @@ class _Tally:
         """Store one page, or note a finished range, a confirmed hole or a failed series."""
         series = fetched.series
         if fetched.fault is not None:
-            self.failed[series.symbol] = fetched.fault
-            _log.warning("%s %s: %s", series.symbol, series.timeframe.name, fetched.fault)
-        if fetched.candles is not None and fetched.candles.size:
-            self.written += upsert_candles(self._db, series.timeframe, series.symbol, fetched.candles)
+            self._fail(series, fetched.fault)
+        if fetched.candles is not None:
+            try:
+                self.written += upsert_candles(self._db, series.timeframe, series.symbol, fetched.candles)
+            except SkipSymbol as error:  # the table refuses them; nothing of this page is stored
+                self._fail(series, error.reason)
         for hole in fetched.absent:
             self.holes += 1
             confirm_hole(self._db, series.timeframe, series.symbol, hole, self._client.clock.now_ms())
         self._ranges_done += fetched.range_done
+        self._report(series)
+
+    def _fail(self, series: SeriesPlan, fault: str) -> None:
+        self.failed[series.symbol] = fault
+        _log.warning("%s %s: %s", series.symbol, series.timeframe.name, fault)
+
+    def _report(self, series: SeriesPlan) -> None:
         self._job.reporter.advance(
             self._ranges_done, self._total, f"{series.symbol} {series.timeframe.name}, {self.written} candles"
         )
