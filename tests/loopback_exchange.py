@@ -89,6 +89,7 @@ class LoopbackExchange:
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.used: dict[int, int] = {}  # minute -> weight counted
         self.refused = 0
+        self.connections = 0
         self.symbols: list[Any] = [SYMBOL]
         self.stopping = threading.Event()
         self.lock = threading.Lock()
@@ -147,6 +148,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.exchange.connections += 1
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)

@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 import msgspec
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
 from futures_agent.errors import Refuse, Retry
@@ -21,6 +22,8 @@ from futures_agent.settings.tree import ExchangeSettings
 ISOLATION_VARIABLE = "BACKTEST_ISOLATED"
 # Answers of gateways and firewalls in front of the exchange; every other 4xx of its own carries a code.
 _STATUSES_WITHOUT_CODE = frozenset({403, 408, 418, 429, 451})
+_WHOLE_ANSWER_TIMEOUTS = 3  # times both time-outs: no answer takes longer
+_CHUNK_BYTES = 65_536
 _CHECK = "check the network and exchange.rest_url"
 USED_WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 
@@ -94,10 +97,13 @@ class Transport:
         query = urlencode(params or {})
         sent_mono = time.monotonic()
         try:
-            response = self._session().get(url, params=query, timeout=self._timeouts_s, allow_redirects=False)
-        except requests.RequestException as error:
+            with self._session().get(
+                url, params=query, timeout=self._timeouts_s, allow_redirects=False, stream=True
+            ) as response:
+                body = self._whole_body(response, sent_mono)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise self._no_answer(url, error) from None
-        return self._reply(url, response, sent_mono)
+        return _reply(url, response, body, sent_mono)
 
     def close(self) -> None:
         """Close every thread's connections."""
@@ -116,36 +122,50 @@ class Transport:
             self._sessions.add(session)
         return session
 
-    def _reply(self, url: str, response: requests.Response, sent_mono: float) -> Reply:
-        received_mono = time.monotonic()
-        status, body = response.status_code, response.content
-        code, message = _error_of(status, body)
-        stranger = (
-            300 <= status < 400
-            or (status == 200 and body.lstrip()[:1] == b"<")
-            or (400 <= status < 500 and code is None and status not in _STATUSES_WITHOUT_CODE)
-        )
-        if stranger:
-            raise Refuse(f"{url}: HTTP {status}, not an answer of the exchange; check exchange.rest_url")
-        outcome = classify(status, code, message, mutation=False)
-        return Reply(url, status, response.headers, body, code, message, outcome, sent_mono, received_mono)
+    def _whole_body(self, response: requests.Response, sent_mono: float) -> bytes:
+        """Return the body if all of it comes in time; the read time-out starts anew with every byte."""
+        deadline = sent_mono + _WHOLE_ANSWER_TIMEOUTS * sum(self._timeouts_s)
+        parts = []
+        while part := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+            parts.append(part)
+            if time.monotonic() > deadline:
+                raise requests.exceptions.ReadTimeout("the answer trickles")
+        return b"".join(parts)
 
-    def _no_answer(self, url: str, error: requests.RequestException) -> Retry | Refuse:
+    def _no_answer(self, url: str, error: Exception) -> Retry | Refuse:
         connect_s, read_s = self._timeouts_s
-        reason = str(error)
+        cause = error.args[0] if error.args else error
+        reason = str(getattr(cause, "reason", cause))  # without urllib3's account of its retries
         if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
             return Refuse(f"{url}: not a usable address: {reason}; check exchange.rest_url")
         if isinstance(error, requests.exceptions.ConnectTimeout):
             return Retry(f"{url}: no connection within {connect_s:g} s; {_CHECK}")
         if isinstance(error, requests.exceptions.SSLError):
             return Retry(f"{url}: TLS failed: {reason}; check the host's clock and certificates")
-        if isinstance(error, requests.exceptions.Timeout) or "Read timed out" in reason:
-            return Retry(f"{url}: no answer within {read_s:g} s; check the network")
-        if "NameResolutionError" in reason:
+        if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError):
+            return Retry(
+                f"{url}: no whole answer in time (exchange.read_timeout_s {read_s:g}); check the network"
+            )
+        if "Failed to resolve" in reason:
             return Retry(f"{url}: the host name cannot be resolved; check DNS and exchange.rest_url")
         if "Connection refused" in reason:
             return Retry(f"{url}: connection refused; {_CHECK}")
         return Retry(f"{url}: connection lost ({type(error).__name__}); {_CHECK}")
+
+
+def _reply(url: str, response: requests.Response, body: bytes, sent_mono: float) -> Reply:
+    received_mono = time.monotonic()
+    status = response.status_code
+    code, message = _error_of(status, body)
+    stranger = (
+        300 <= status < 400
+        or (status == 200 and body.lstrip()[:1] == b"<")
+        or (400 <= status < 500 and code is None and status not in _STATUSES_WITHOUT_CODE)
+    )
+    if stranger:
+        raise Refuse(f"{url}: HTTP {status}, not an answer of the exchange; check exchange.rest_url")
+    outcome = classify(status, code, message, mutation=False)
+    return Reply(url, status, response.headers, body, code, message, outcome, sent_mono, received_mono)
 
 
 def _error_of(status: int, body: bytes) -> tuple[int | None, str]:
@@ -155,7 +175,7 @@ def _error_of(status: int, body: bytes) -> tuple[int | None, str]:
     try:
         error = msgspec.json.decode(body, type=_ErrorBody)
     except msgspec.DecodeError:
-        return None, body[:120].decode("utf-8", "replace").strip()
+        return None, " ".join(body[:120].decode("utf-8", "replace").split())
     return error.code, error.msg
 
 
