@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import Struct
 
 from futures_agent.backtest.engine import simulate
 from futures_agent.backtest.panel import build_panel
@@ -126,3 +127,18 @@ def run(
         initial_equity=initial_equity,
         compile_cache=compile_cache,
     )
+
+
+class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """A strategy without choices."""
+
+
+def scripted(plan: dict[int, dict[str, Any]]) -> Strategy:
+    """Return a plain-Python strategy that writes `plan[i]` into the signal of each symbol's i-th bar."""
+
+    def step(state: Any, bar: Any, params: Any, signal: Any) -> None:
+        for name, value in plan.get(state.seen, {}).items():
+            setattr(signal, name, value)
+        state.seen += 1
+
+    return Strategy(name="scripted", params=NoParams, state=np.dtype([("seen", np.int64)]), step=step)

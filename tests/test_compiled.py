@@ -147,7 +147,7 @@ def test_a_torn_cache_is_compiled_afresh(tmp_path: Path) -> None:
 
 def test_what_numba_cannot_compile_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        Refuse, match="kernel not_for_numba: numba cannot compile it: .*remove @kernel"
+        Refuse, match=r"kernel not_for_numba: numba cannot compile it: .*remove @kernel"
     ) as refused:
         Compiled(not_for_numba, tmp_path)(VALUES)
     assert "\n" not in str(refused.value)
@@ -158,13 +158,13 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", full)
-    with pytest.raises(Retry, match="compile cache .*No space left on device"):
+    with pytest.raises(Retry, match=r"compile cache .*No space left on device"):
         Compiled(outer, tmp_path)(VALUES)
 
 
 def test_unwritable_cache_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Refuse, match="compile cache .*file/cache: not writable"):
+    with pytest.raises(Refuse, match=r"compile cache .*file/cache: not writable"):
         Compiled(outer, tmp_path / "file" / "cache")
 
 

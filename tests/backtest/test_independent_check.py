@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from sample_markets import random_candles, real_candles, run, with_holes
 
 from futures_agent.backtest.records import ExitReason, Simulation
 from futures_agent.strategy.registry import load_strategy
+from sample_markets import random_candles, real_candles, run, with_holes
 
 HOUR = 3_600_000
 FEE = Decimal("0.0004")

@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from futures_agent.errors import Refuse, Retry
+from futures_agent.errors import AgentError, Refuse, Retry
 
 KernelT = TypeVar("KernelT", bound=Callable[..., Any])
 _KERNELS: set[Callable[..., Any]] = set()
@@ -87,11 +87,15 @@ class Compiled:
             self._drop_old_generations()
         try:
             return self._load(signature)
+        except AgentError:
+            raise
         except Exception:
             # Perhaps a cache torn by a power cut: compile afresh rather than fail every night from now on.
             shutil.rmtree(self._directory, ignore_errors=True)
         try:
             return self._load(signature)
+        except AgentError:
+            raise
         except OSError as error:
             raise Retry(f"compile cache {self._directory}: {error.strerror}; free space there") from None
         except Exception as error:  # numba raises many kinds, not only its own

@@ -19,7 +19,7 @@ from futures_agent.backtest.portfolio import ACCOUNT, POSITION, TERMS, Book, Mar
 from futures_agent.backtest.records import EQUITY, TRADE, Simulation
 from futures_agent.clock import utc_text
 from futures_agent.compiled import Compiled, bind, is_kernel, kernel
-from futures_agent.errors import Refuse
+from futures_agent.errors import AgentError, Refuse
 from futures_agent.execution.funding import SETTLEMENT, settlements
 from futures_agent.execution.rounding import rules_of
 from futures_agent.market.candle import CANDLE
@@ -135,7 +135,7 @@ def _decide(
             decided = decided[bars["timeframe_ms"] == panel.timeframe.ms]
             _require_sound(decided, panel.candles.of(index)["timestamp"])
             signals[panel.candles.offsets[index] : panel.candles.offsets[index + 1]] = decided
-        except Refuse:
+        except AgentError:  # refused, or told to stop
             raise
         except Exception as error:  # a user's code may raise anything; the other symbols go on
             reason = f"{type(error).__name__}: {error}"
@@ -183,7 +183,7 @@ def _settlements(panel: Panel, costs: CostSettings) -> tuple[Series, list[str]]:
     nothing = np.zeros(0, SETTLEMENT)
     if not costs.funding:
         return end_to_end([nothing] * len(panel.symbols)), []
-    parts, assumed_symbols = [], 0
+    parts, counts = [], []
     for index, symbol in enumerate(panel.symbols):
         times = panel.candles.of(index)["timestamp"]
         part, assumed = settlements(
@@ -193,12 +193,13 @@ def _settlements(panel: Panel, costs: CostSettings) -> tuple[Series, list[str]]:
             costs.funding_fallback_bps / 10_000,
         )
         parts.append(part)
-        assumed_symbols += assumed > 0
+        counts.append(assumed)
     warnings = []
-    if assumed_symbols:
+    if sum(counts):
         warnings.append(
-            f"funding rates missing, in part or whole, for {assumed_symbols} of {len(panel.symbols)} "
-            f"symbols: {costs.funding_fallback_bps:g} bps per 8 h assumed there"
+            f"funding rates not recorded at {sum(counts)} of {sum(map(len, parts))} instants "
+            f"({np.count_nonzero(counts)} of {len(counts)} symbols): "
+            f"{costs.funding_fallback_bps:g} bps per 8 h assumed there"
         )
     return end_to_end(parts), warnings
 

@@ -46,7 +46,7 @@ def rules_of(instruments: Sequence[Instrument]) -> NDArray[np.void]:
 
 @kernel
 def round_to_tick(price: float, rules: Any) -> float:
-    """Return `price` on the nearest tick, ties away from zero; unchanged where there is no tick."""
+    """Return `price` on the nearest tick, ties up; unchanged where there is no tick."""
     if rules.tick_units <= 0:
         return price
     ticks = math.floor(price * rules.tick_scale / rules.tick_units + 0.5)

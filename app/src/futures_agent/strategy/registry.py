@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from importlib.metadata import entry_points
 
-from futures_agent.errors import Refuse
+from futures_agent.errors import AgentError, Refuse
 from futures_agent.strategy.strategy import Strategy
 
 GROUP = "futures_agent.strategies"
@@ -28,6 +28,8 @@ def load_strategy(name: str) -> Strategy:
     module_name, _, attribute = path.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), attribute)
+    except AgentError:
+        raise
     except Exception as error:  # a user's module may raise anything while it is imported
         reason = f"{type(error).__name__}: {error}"
         raise Refuse(f"strategy.name: {name!r}: cannot load {path}: {reason}") from None

@@ -1,0 +1,90 @@
+"""The plug-in contract: parameters, names, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import pytest
+from msgspec import Meta, Struct
+
+from futures_agent.errors import Refuse
+from futures_agent.strategy import registry
+from futures_agent.strategy.ema_cross import STRATEGY
+from futures_agent.strategy.registry import load_strategy
+from futures_agent.strategy.strategy import Strategy
+
+
+def test_parameters_are_the_defaults_unless_set() -> None:
+    record = STRATEGY.read_params({"fast": 10, "stop_atr": 1.5})[0]
+    assert record.tolist() == (10, 50, 14, 1.5, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"fats": 10}, "strategy.params.fats: strategy ema_cross has no such parameter"),
+        ({"fast": "ten"}, "strategy.params.fast: Expected `int`, got `str`"),
+        ({"fast": 0}, r"strategy.params.fast: Expected `int` >= 1"),
+        ({"stop_atr": -1.0}, r"strategy.params.stop_atr: Expected `float` >= 0.0"),
+        ({"fast": 50}, r"strategy.params: fast \(50\) must be below slow \(50\) \(strategy ema_cross\)"),
+    ],
+)
+def test_a_bad_parameter_is_one_line_naming_it(values: dict[str, object], message: str) -> None:
+    with pytest.raises(Refuse, match=message) as refused:
+        STRATEGY.read_params(values)
+    assert "\n" not in str(refused.value)
+
+
+def test_all_parameter_types_reach_the_record() -> None:
+    class Params(Struct, frozen=True):
+        on: bool = True
+        length: Annotated[int, Meta(ge=1)] = 3
+        width: float = 0.5
+
+    strategy = Strategy(name="typed", params=Params, state=np.dtype([("n", int)]), step=lambda *_: None)
+    assert strategy.read_params({})[0].tolist() == (True, 3, 0.5)
+
+
+def test_a_parameter_of_another_type_is_refused() -> None:
+    class Params(Struct, frozen=True):
+        mode: str = "fast"
+
+    strategy = Strategy(name="texts", params=Params, state=np.dtype([("n", int)]), step=lambda *_: None)
+    with pytest.raises(Refuse, match="strategy texts: parameter mode: must be bool, int or float"):
+        strategy.read_params({})
+
+
+def test_the_shipped_strategy_is_found_by_its_name() -> None:
+    assert load_strategy("ema_cross") is STRATEGY
+
+
+def test_a_strategy_is_found_by_its_dotted_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("users_own")
+    module.MINE = mine = msgspec.structs.replace(STRATEGY, name="mine")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "users_own", module)
+    assert load_strategy("users_own:MINE") is mine
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ema_croos", "no strategy 'ema_croos'; installed: .*ema_cross"),
+        ("no_such_module:X", "cannot load no_such_module:X: ModuleNotFoundError"),
+        ("futures_agent.strategy.ema_cross:NONE", "has no attribute 'NONE'"),
+        ("futures_agent.strategy.ema_cross:step", "step is a function, expected a futures_agent Strategy"),
+        (":X", "cannot load :X: ValueError"),
+    ],
+)
+def test_a_bad_name_is_one_line(name: str, message: str) -> None:
+    with pytest.raises(Refuse, match=message):
+        load_strategy(name)
+
+
+def test_no_strategy_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    with pytest.raises(Refuse, match="installed: none"):
+        load_strategy("ema_cross")
