@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,18 @@ BAD: dict[str, tuple[Callable[[Path, pd.DataFrame], Path], str]] = {
         lambda folder, hours: write(folder / "klines_1h.csv", hours, high=hours["low"] / 2),
         "outside low…high",
     ),
+    "endless turnover": (
+        lambda folder, hours: write(folder / "klines_1h.csv", hours, quote_volume=float("inf")),
+        "missing, negative",
+    ),
+    "negative trades": (
+        lambda folder, hours: write(folder / "klines_1h.csv", hours, trades=-2),
+        "missing, negative",
+    ),
+    "dates": (
+        lambda folder, hours: write(folder / "klines_1h.csv", hours, open_time="2026-01-01 00:00"),
+        "column open_time: not numbers",
+    ),
     "no rows": (lambda folder, hours: write(folder / "klines_1h.csv", hours.head(0)), "holds no candles"),
 }
 
@@ -297,6 +310,32 @@ def test_unknown_symbols_and_empty_ranges_are_named(tmp_path: Path, hours: pd.Da
         RecordedCandles.load(tmp_path, symbols=("BTCUSDT", "DOGEUSDT"))
     with pytest.raises(Refuse, match="holds no candles"):
         RecordedCandles.load(tmp_path, first_ms=END + DAY_MS)
+
+
+def test_the_interval_is_found_among_other_words_of_a_name(tmp_path: Path, hours: pd.DataFrame) -> None:
+    path = tmp_path / "20d-of_3coins_1h.v2.csv"
+    hours.to_csv(path, index=False)
+    assert len(RecordedCandles.load(path).series("BTCUSDT", Timeframe.H1, END)) == 480
+
+
+@pytest.mark.parametrize("library", ["pandas", "pyarrow"])
+def test_a_missing_library_is_named(
+    tmp_path: Path, hours: pd.DataFrame, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours.to_parquet(tmp_path / "klines_1h.parquet")
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(Refuse, match="install the extra"):
+        RecordedCandles.load(tmp_path)
+
+
+def test_times_that_are_not_numbers_are_refused_in_parquet_as_well(
+    tmp_path: Path, hours: pd.DataFrame
+) -> None:
+    dated = hours.assign(open_time=pd.to_datetime(hours["open_time"], unit="ms"))
+    dated.to_parquet(tmp_path / "klines_1h.parquet")
+    for first_ms in (None, START):
+        with pytest.raises(Refuse, match=r"klines_1h\.parquet"):
+            RecordedCandles.load(tmp_path, first_ms=first_ms)
 
 
 def test_files_of_other_intervals_are_passed_over(tmp_path: Path, hours: pd.DataFrame) -> None:

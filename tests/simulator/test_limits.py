@@ -44,8 +44,10 @@ def test_over_the_limit_is_429_until_the_minute_ends(simulator_factory: Factory)
 
 
 def test_ignoring_429_is_a_ban_that_tells_its_end(simulator_factory: Factory) -> None:
-    simulator = simulator_factory(weight_limit=1)
-    banned = until_refused(simulator, 418)
+    simulator = simulator_factory(weight_limit=1, tolerated_refusals=2)
+    assert [get_time(simulator).status_code for _ in range(3)] == [200, 429, 429]
+    banned = get_time(simulator)
+    assert banned.status_code == 418
     match = re.fullmatch(
         r"Way too much request weight used; IP banned until (\d+)\. "
         r"Please use the websocket for live updates to avoid bans\.",

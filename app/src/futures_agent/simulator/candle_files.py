@@ -76,17 +76,18 @@ def _files(path: Path) -> list[Path]:
 
 
 def _interval_in(file: Path) -> str | None:
-    """Return the interval that a file's name tells, as it is written there."""
-    match = re.search(r"(?:^|[_.-])(\d+[A-Za-z]+)(?=[_.-]|$)", file.name)
-    return match.group(1) if match else None
+    """Return the interval that a file's name tells, as it is written there; one of the exchange's if any."""
+    words = re.findall(r"(?:^|[_.-])(\d+[A-Za-z]+)(?=[_.-]|$)", file.name)
+    intervals = [word for word in words if word in _INTERVALS or word in _OTHER_INTERVALS]
+    return next(iter(intervals or words), None)
 
 
 def _read(file: Path, symbols: Sequence[str], first_ms: int | None, last_ms: int | None) -> Any:
     """Return a data frame of the needed columns and rows; the file is read once, and no wider than that."""
-    import pandas as pd
-
     parquet = file.name.endswith(".parquet")
     try:
+        import pandas as pd
+
         if parquet:
             import pyarrow.parquet
 
@@ -162,17 +163,24 @@ def _candles(file: Path, symbol: str, timeframe: Timeframe, rows: Any) -> Candle
     candles["timestamp"] = times
     for name, values in columns.items():
         candles[name] = values
-    low, high = candles["low"], candles["high"]
-    inside = [(low <= candles[name]) & (candles[name] <= high) for name in ("open", "close")]
-    if not np.all((low > 0) & (candles["volume"] >= 0) & np.isfinite(high) & inside[0] & inside[1]):
+    unknown = np.full(len(rows), np.nan)
+    quote, trades = (_column(where, rows, name) if name in rows else unknown for name in OPTIONAL)
+    candles["quote_volume"], candles["trades"] = quote, np.where(np.isfinite(trades), trades, -1)
+    if not _sane(candles) or np.any((quote < 0) | np.isinf(quote) | (trades < 0) | np.isinf(trades)):
         raise Refuse(f"{where}: a price or volume is missing, negative or outside low…high; correct the file")
-    candles["quote_volume"] = _column(where, rows, "quote_volume") if "quote_volume" in rows else np.nan
-    trades = _column(where, rows, "trades") if "trades" in rows else np.full(len(rows), np.nan)
-    candles["trades"] = np.where(np.isnan(trades), -1, trades)
     candles = candles[np.argsort(times, kind="stable")]
     if np.any(np.diff(candles["timestamp"]) == 0):
         raise Refuse(f"{where}: the same open_time occurs twice; remove the duplicates")
     return candles
+
+
+def _sane(candles: Candles) -> bool:
+    """Say whether every open and close lies in a positive low…high and every volume is a number >= 0."""
+    low, high, volume = candles["low"], candles["high"], candles["volume"]
+    bodies = [(low <= candles[name]) & (candles[name] <= high) for name in ("open", "close")]
+    return bool(
+        np.all((low > 0) & np.isfinite(high) & (volume >= 0) & np.isfinite(volume) & bodies[0] & bodies[1])
+    )
 
 
 def _column(where: str, rows: Any, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:

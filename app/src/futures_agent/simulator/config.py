@@ -28,6 +28,7 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     scale: Annotated[float, Meta(ge=0, le=100_000)] = 1.0  # 1 real time, 60 an hour a minute, 0 stepped
     latency_ms: Annotated[float, Meta(ge=0)] = 0.0  # host time added to each answer
     weight_limit: Annotated[int, Meta(gt=0)] = 2400  # request weight per venue minute and client address
+    tolerated_refusals: Annotated[int, Meta(ge=0)] = 10  # 429 answers per minute; one more request bans
     retry_after: bool = True  # 429 and 418 carry a Retry-After header
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 0  # 0: any free one

@@ -41,7 +41,7 @@ class Venue:
         source, start_ms = _source(config)
         self.market = Market(source)
         self.clock = VenueClock(start_ms, config.scale)
-        self.limiter = WeightLimiter(config.weight_limit)
+        self.limiter = WeightLimiter(config.weight_limit, config.tolerated_refusals)
         self.retry_after = config.retry_after
         self.latency_ms = config.latency_ms
         self.faults = FaultPlan()
