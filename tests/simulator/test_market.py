@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from futures_agent.clock import DAY_MS, HOUR_MS, parse_utc
 from futures_agent.market.candle import FULL_CANDLE, Candles, candles_from_columns
@@ -115,3 +117,26 @@ def test_pages(
     )
     assert ((page["timestamp"] - DAY_MS) // HOUR_MS).tolist() == opens
     assert len(Market(Sparse()).page(SYMBOL, Timeframe.D1, now, limit=5)) == 0
+
+
+MINUTES = st.none() | st.integers(-60, 7 * 60)
+
+
+@given(now_min=st.integers(-60, 7 * 60), start_min=MINUTES, end_min=MINUTES, limit=st.integers(1, 5))
+@settings(max_examples=300, deadline=None)
+def test_a_page_is_the_filtered_view(
+    now_min: int, start_min: int | None, end_min: int | None, limit: int
+) -> None:
+    now, start_ms, end_ms = (
+        None if minutes is None else DAY_MS + minutes * 60_000 for minutes in (now_min, start_min, end_min)
+    )
+    assert now is not None
+    view = [open_ms for open_ms in Sparse().hours["timestamp"].tolist() if open_ms <= now]
+    wanted = [
+        open_ms
+        for open_ms in view
+        if (start_ms is None or open_ms >= start_ms) and (end_ms is None or open_ms <= end_ms)
+    ]
+    expected = wanted[-limit:] if start_ms is None else wanted[:limit]
+    page = Market(Sparse()).page(SYMBOL, Timeframe.H1, now, start_ms=start_ms, end_ms=end_ms, limit=limit)
+    assert page["timestamp"].tolist() == expected

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from futures_agent.errors import Refuse
+from futures_agent.clock import DAY_MS
 from futures_agent.simulator.faults import Fault
 from futures_agent.simulator.venue import Venue
 
@@ -29,11 +29,11 @@ LOOPBACK = ("127.", "::1", "localhost")
 
 
 class ClockChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """A change of the venue's clock."""
+    """A change of the venue's clock, at most to the year 2100 and by ten years."""
 
-    now_ms: Annotated[int, Meta(ge=0)] | None = None
-    step_ms: Annotated[int, Meta(ge=0)] | None = None
-    scale: float | None = None
+    now_ms: Annotated[int, Meta(ge=0, le=4_102_444_800_000)] | None = None
+    step_ms: Annotated[int, Meta(ge=0, le=3650 * DAY_MS)] | None = None
+    scale: Annotated[float, Meta(ge=0, le=100_000)] | None = None
 
 
 class LatencyChange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +72,7 @@ def control_routes(venue: Venue) -> list[Route]:
         else:
             try:
                 status, answer = 200, action(venue, await request.body())
-            except (msgspec.MsgspecError, Refuse) as error:
+            except msgspec.MsgspecError as error:
                 status, answer = 400, {"error": str(error)}
         return Response(msgspec.json.encode(answer), status, media_type="application/json")
 
