@@ -217,6 +217,7 @@ def faulty(exchange, client, *answers):
             "country",
         ),
         (Answer(404, "<html>"), Refuse, r"exchange\.rest_url"),
+        (Answer(404, {"code": -5000, "msg": "Path is invalid"}), Refuse, r"exchange\.rest_url"),
     ],
 )
 def test_faults_are_one_clear_line_and_one_request(exchange, client, answer, kind, said):
@@ -255,9 +256,10 @@ class TestRateLimited:
         raw = json.loads(client._governor._path.read_bytes())
         return (raw["ban_until_ms"] - CLOSE) / 1000
 
-    def test_429_with_a_time_to_wait(self, exchange, client):
+    def test_429_with_a_time_to_wait(self, exchange, client, caplog):
         error = faulty(exchange, client, Answer(429, TOO_MANY, {"Retry-After": "300"}))
         assert "rate limit" in str(error)
+        assert "HTTP 429; this host sends nothing until 2026-09-21T15:05:2" in caplog.text
         assert 319 < self.ban_s(client) < 325
 
     def test_429_without_one_waits_for_the_next_minute(self, exchange, client):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from futures_agent.clock import MINUTE_MS
+from futures_agent.clock import MINUTE_MS, utc_text
 from futures_agent.errors import Refuse, Retry, SkipSymbol
 from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
 from futures_agent.exchange.governor import WeightGovernor
@@ -212,16 +212,22 @@ class MarketDataClient:
         return reply
 
     def _obey(self, reply: Reply) -> None:
-        """Keep the whole host still where the answer demands it."""
+        """Keep every program of the host still where the answer demands it."""
         now_ms = self.clock.now_ms() + self.clock.uncertainty_ms
         told_ms = None if reply.retry_after_s is None else now_ms + 1000 * reply.retry_after_s
         if reply.status == 429:
-            self._governor.ban(told_ms or self._governor.next_window_ms())
+            until_ms = told_ms or self._governor.next_window_ms()
         elif reply.status == 418:
             named = _BANNED_UNTIL.search(reply.message)
-            self._governor.ban(int(named.group(1)) if named else told_ms or now_ms + MINUTE_MS)
+            until_ms = int(named.group(1)) if named else told_ms or now_ms + MINUTE_MS
         elif reply.status == 403:
-            self._governor.ban(now_ms + _FIREWALL_PAUSE_MS)
+            until_ms = now_ms + _FIREWALL_PAUSE_MS
+        else:
+            return
+        self._governor.ban(until_ms)
+        _log.warning(
+            "%s: HTTP %d; this host sends nothing until %s", reply.url, reply.status, utc_text(until_ms)
+        )
 
     def _ensure_clock(self) -> None:
         if self._clock_is_fresh():

@@ -22,7 +22,7 @@ import msgspec
 from futures_agent.clock import DAY_MS, MINUTE_MS, utc_text
 from futures_agent.errors import Interrupted, Refuse, Retry
 from futures_agent.exchange.clock import ExchangeClock
-from futures_agent.files import explain_os_error
+from futures_agent.files import explain_os_error, make_directory
 
 STATE_FILE = "weight.state"
 MAX_BAN_MS = 3 * DAY_MS  # the exchange's longest; anything beyond is damage or another clock's
@@ -87,10 +87,7 @@ class WeightGovernor:
         self._on_wait = on_wait
         self._path = state_dir / STATE_FILE
         self._closed = threading.Event()
-        try:
-            state_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise explain_os_error(error, state_dir) from None
+        make_directory(state_dir)
         os.close(self._open())  # an unwritable file is a fault of the start, not of the first request
 
     @property
@@ -153,6 +150,10 @@ class WeightGovernor:
         now_ms = self._clock.now_ms() + self._clock.uncertainty_ms
         return now_ms - now_ms % MINUTE_MS + MINUTE_MS
 
+    def close(self) -> None:
+        """End every wait with Interrupted."""
+        self._closed.set()
+
     def _raise_if_banned(self, ban_until_ms: int) -> None:
         """Raise Retry if `ban_until_ms` is too far away to wait for here."""
         left_ms = ban_until_ms - self._clock.now_ms()
@@ -161,10 +162,6 @@ class WeightGovernor:
                 f"the exchange has banned this address until {utc_text(ban_until_ms)}; nothing is sent",
                 after_s=left_ms / 1000,
             )
-
-    def close(self) -> None:
-        """End every wait with Interrupted."""
-        self._closed.set()
 
     def _wait_until(self, until_ms: int) -> None:
         while self._clock.now_ms() < until_ms:
@@ -175,7 +172,7 @@ class WeightGovernor:
 
     @contextmanager
     def _locked(self, *, durable: bool = False) -> Iterator[_State]:
-        """Yield the state of the current minute under the host-wide lock; write it back on leaving."""
+        """Yield the state of the current minute under the host-wide lock; write it unless an error leaves."""
         descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
