@@ -157,7 +157,7 @@ def generate_chunk(listing: Listing, seed: int, chunk: int) -> Candles:
     """Return the 2,880 15-minute candles of `listing` in the 30 days that start at `chunk` × 30 days UTC."""
     name = crc32(listing.symbol.encode())
     rng = np.random.default_rng([seed, name, 2, chunk])
-    market_returns, market_heat = _market(seed, chunk)
+    market_returns, market_spread, market_heat = _market(seed, chunk)
     traits = np.random.default_rng([seed, name, 3])
     beta, yearly = traits.uniform(0.7, 1.3), traits.uniform(0.35, 0.8)
     if listing.base_asset == "BTC":
@@ -173,7 +173,7 @@ def generate_chunk(listing: Listing, seed: int, chunk: int) -> Candles:
     edges[-1] = end  # the next chunk opens here
     candles = np.zeros(_BARS, dtype=FULL_CANDLE)
     candles["timestamp"] = chunk * CHUNK_MS + np.arange(_BARS) * BASE.ms
-    _fill_prices(candles, edges, np.hypot(spread, beta * np.abs(market_returns)), listing.grid.price, rng)
+    _fill_prices(candles, edges, np.hypot(spread, beta * market_spread), listing.grid.price, rng)
     _fill_volumes(candles, heat, _turnover(listing, traits), listing.grid, rng)
     return candles
 
@@ -239,12 +239,12 @@ def _clustering(rng: np.random.Generator) -> Floats:
 
 
 @lru_cache(maxsize=64)
-def _market(seed: int, chunk: int) -> tuple[Floats, Floats]:
-    """Return the whole market's returns and log volatility in one chunk."""
+def _market(seed: int, chunk: int) -> tuple[Floats, Floats, Floats]:
+    """Return the whole market's returns, their standard deviations and log volatility in one chunk."""
     rng = np.random.default_rng([seed, 0, 2, chunk])
     heat = 0.6 * _clustering(rng)
     spread = 0.45 / sqrt(_BARS_PER_YEAR) * np.exp(heat)
-    return _with_regimes(spread * rng.standard_normal(_BARS), 0.45, rng), heat
+    return _with_regimes(spread * rng.standard_normal(_BARS), 0.45, rng), spread, heat
 
 
 @lru_cache(maxsize=4096)
