@@ -343,14 +343,22 @@ def test_a_symbol_in_any_alphabet(exchange, client):
     assert exchange.requests[-1][1]["symbol"] == "币安人生USDT"
 
 
-def test_a_fast_clock_never_yields_a_forming_candle(tmp_path):
-    """At 3,600 times real speed a request takes minutes of exchange time, and candles close all the while."""
+def test_on_a_fast_clock_a_slow_request_for_the_time_yields_no_forming_candle(tmp_path):
+    """At 3,600 times real speed the 0.3 s until the exchange reads its clock are 18 minutes of its time."""
+
+    def read_the_clock_late(served, connection):
+        served.stopping.wait(0.3)
+        body = json.dumps({"serverTime": served.now_ms()}).encode()
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
     with loopback_exchange(scale=3_600.0, weight_limit=1_000_000) as exchange:
+        exchange.answers = [Answer(act=read_the_clock_late)]
         chosen = ExchangeSettings(rest_url=exchange.url, time_scale=3_600.0, close_grace_ms=0)
         client = MarketDataClient(chosen, tmp_path)
-        for _ in range(60):
-            asked_at = exchange.now_ms()
-            candles = client.closed_candles("BTCUSDT", Timeframe.M15, start_ms=None, limit=3)
-            assert candles["timestamp"][-1] + Timeframe.M15.ms <= exchange.now_ms()
-            assert candles["timestamp"][-1] + Timeframe.M15.ms >= asked_at - 8 * HOUR
+        client.sync_clock()
+        for _ in range(30):
+            assert client.clock.now_ms() <= exchange.now_ms()
+            before_ms = exchange.now_ms()
+            candles = client.closed_candles("BTCUSDT", Timeframe.M15, start_ms=None, limit=99)
+            assert before_ms - 20 * HOUR < candles["timestamp"][-1] + Timeframe.M15.ms <= exchange.now_ms()
         client.close()
