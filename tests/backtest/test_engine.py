@@ -119,6 +119,14 @@ def test_entries_are_sized_by_the_equity_that_was_known() -> None:
     assert result.trades["quantity"].tolist() == [20.0, 20.4]
 
 
+def test_open_positions_are_marked_to_the_last_close() -> None:
+    rows = [FLAT, FLAT, (100, 104, 99, 103), (103, 104, 99, 101), FLAT]
+    costs = CostSettings(0.0, 0.0, 0.0, funding=False)
+    equity = run({"BTCUSDT": bars(rows)}, scripted({0: LONG}), costs=costs).equity
+    assert equity["equity"].tolist() == [10_000, 10_000, 10_030, 10_010, 10_000]
+    assert equity["notional"].tolist() == [0, 1_000, 1_030, 1_010, 0]
+
+
 def test_every_bar_time_has_one_equity_row_stamped_with_its_close() -> None:
     candles = {"AUSDT": bars([FLAT] * 3), "BUSDT": bars([FLAT] * 2, start_ms=START_MS + 4 * HOUR_MS)}
     result = run(candles, scripted({}))

@@ -111,11 +111,11 @@ def test_finer_timeframe_decides_what_came_first() -> None:
 
 
 def test_finer_bars_of_other_hours_decide_nothing() -> None:
-    finer = {"BTCUSDT": bars([(100, 111, 99, 110)] * 12, step_ms=15 * MINUTE_MS)}
-    finer["BTCUSDT"] = finer["BTCUSDT"][finer["BTCUSDT"]["timestamp"] != START_MS + 2 * HOUR_MS]
-    finer["BTCUSDT"] = finer["BTCUSDT"][:7]  # the two hours before, nothing of the ambiguous bar
-    result = market(FLAT, (100, 112, 94, 100), finer=finer)
-    assert_exit(result, ExitReason.STOP, 2, 95.0, -50 - 0.5 - 0.475)
+    at_target = [(100, 111, 99, 110)] * 8
+    for hour in (0, 3):  # the two hours before the ambiguous one, and those after it
+        finer = {"BTCUSDT": bars(at_target, step_ms=15 * MINUTE_MS, start_ms=START_MS + hour * HOUR_MS)}
+        result = market(FLAT, (100, 112, 94, 100), finer=finer)
+        assert_exit(result, ExitReason.STOP, 2, 95.0, -50 - 0.5 - 0.475)
 
 
 def test_liquidation_comes_before_a_stop_beyond_it() -> None:

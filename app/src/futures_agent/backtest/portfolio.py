@@ -76,7 +76,7 @@ class Market(NamedTuple):
     rules: NDArray[np.void]  # RULES, one per symbol
     settlements: NDArray[np.void]  # SETTLEMENT
     settlement_offsets: NDArray[np.int64]
-    finer: NDArray[np.void]  # CANDLE of the finer timeframe, may be empty
+    finer: NDArray[np.void]  # FINER, may be empty
     finer_offsets: NDArray[np.int64]
 
 
