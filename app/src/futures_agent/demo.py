@@ -51,7 +51,7 @@ def run_demo(directory: Path, data: Path | None) -> None:
             "AGENT_EXCHANGE__TIME_SCALE": str(TIME_SCALE),
             "AGENT_DATA__SYMBOLS": ",".join(symbols),
             # Outside the scratch directory: the second demo compiles nothing.
-            "NUMBACOMPILED_DIR": os.environ.get("NUMBACOMPILED_DIR", str(COMPILED)),
+            "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", str(COMPILED)),
         }
         for step in (["data-sync"], ["data-validation"], ["backtest"], ["status"]):
             _run(step, environment)
