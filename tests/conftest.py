@@ -1,9 +1,10 @@
-"""Fixtures that several rooms share: a simulated exchange on an ephemeral loopback port."""
+"""Fixtures that several rooms share: a simulated exchange on a loopback port, a compile cache."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,3 +38,9 @@ def simulator_factory() -> Iterator[SimulatorFactory]:
             return running.enter_context(running_simulator(chosen))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory in which compiled kernels stay for the session: compiling takes seconds."""
+    return tmp_path_factory.mktemp("compiled")

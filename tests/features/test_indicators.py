@@ -95,9 +95,9 @@ def test_the_future_changes_nothing(
 
 
 @each_indicator
-def test_compiled_gives_the_same_bits(loop: Any, dtype: np.dtype, oracle: Any, tmp_path: Path) -> None:
+def test_compiled_gives_the_same_bits(loop: Any, dtype: np.dtype, oracle: Any, compile_cache: Path) -> None:
     bars = random_candles(5, 3_000)
     plain = stepped(loop, dtype, bars, 14)
-    compiled = stepped(loop, dtype, bars, 14, Compiled(loop, tmp_path))
+    compiled = stepped(loop, dtype, bars, 14, Compiled(loop, compile_cache))
     assert plain[0].tobytes() == compiled[0].tobytes()
     assert plain[1].tobytes() == compiled[1].tobytes()

@@ -138,7 +138,7 @@ def _decide(
         except AgentError:  # refused, or told to stop
             raise
         except Exception as error:  # a user's code may raise anything; the other symbols go on
-            reason = f"{type(error).__name__}: {error}"
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             failures.append(f"left out, strategy {strategy.name} failed on {symbol}: {reason}")
         if on_progress is not None:
             on_progress("signals", index + 1, len(panel.symbols))

@@ -2,6 +2,7 @@
 
 Each position is backed by its own margin, entry notional / leverage. A loss beyond that margin is the
 exchange's (its insurance fund), so one symbol cannot drag down the shared account further than that.
+The exchange judges by the mark price, which wicks less than the traded prices that candles hold.
 """
 
 from __future__ import annotations
