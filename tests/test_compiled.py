@@ -42,6 +42,11 @@ def not_for_numba(values: np.ndarray) -> float:
     return float(sorted(str(value) for value in values)[0])
 
 
+@kernel
+def in_a_comprehension(values: np.ndarray) -> float:
+    return sum([inner(value) for value in values])
+
+
 VALUES = np.array([1.0, 2.0])
 
 
@@ -58,6 +63,10 @@ def test_a_kernel_stays_the_plain_function() -> None:
 def test_compiled_kernel_calls_compiled_kernels_and_leaves_the_plain_ones_alone(tmp_path: Path) -> None:
     assert Compiled(outer, tmp_path)(VALUES) == 9.0
     assert type(inner) is type(compiled_files)
+
+
+def test_kernels_called_within_a_comprehension_are_compiled_too(tmp_path: Path) -> None:
+    assert Compiled(in_a_comprehension, tmp_path)(VALUES) == 9.0
 
 
 def test_second_compilation_is_loaded_from_disk(tmp_path: Path) -> None:

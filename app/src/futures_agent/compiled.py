@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -137,8 +137,14 @@ def _copy(function: FunctionType, names: dict[str, Any]) -> FunctionType:
     return copy
 
 
+def _global_names(code: CodeType) -> list[str]:
+    """Return the names that `code`, and comprehensions within it, may look up in the globals."""
+    nested = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return sorted({*code.co_names}.union(*map(_global_names, nested)))
+
+
 def _callees(function: FunctionType) -> Iterator[tuple[str, FunctionType]]:
-    for name in function.__code__.co_names:
+    for name in _global_names(function.__code__):
         value = function.__globals__.get(name)
         if isinstance(value, FunctionType) and value in _KERNELS:
             yield name, value
@@ -178,7 +184,7 @@ def _digest(function: FunctionType) -> str:
 def _identity(function: FunctionType) -> tuple[Any, ...]:
     """Return which function of its file this is, and the values that numba freezes into its code."""
     code = function.__code__
-    frozen = {name: function.__globals__.get(name) for name in code.co_names}
+    frozen = {name: function.__globals__.get(name) for name in _global_names(code)}
     frozen |= zip(code.co_freevars, [cell.cell_contents for cell in function.__closure__ or ()], strict=True)
     constants = [(name, _constant(value)) for name, value in frozen.items()]
     return function.__module__, function.__qualname__, code.co_firstlineno, function.__defaults__, constants

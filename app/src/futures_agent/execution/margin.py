@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from futures_agent.compiled import kernel
 
-# `maintMarginPercent` of Binance USDⓈ-M exchangeInfo, the same for every symbol. The lowest brackets of
-# liquid symbols ask for less (0.4 % for BTC): a simulated position is liquidated rather early than late.
+# `maintMarginPercent` of Binance USDⓈ-M exchangeInfo. The lowest brackets of liquid symbols ask for less
+# (0.4 % for BTCUSDT): a simulated position is liquidated rather early than late.
 MAINTENANCE_MARGIN = 0.025
 
 
