@@ -134,8 +134,14 @@ def test_decoded_numbers_are_the_ones_sent(prices):
 
 def test_server_time():
     assert decode_server_time(b'{"serverTime": 1789478299014, "more": 1}', URL) == 1789478299014
-    with pytest.raises(Retry, match=URL):
-        decode_server_time(b"{}", URL)
+    for nonsense in (
+        b"{}",
+        b'{"serverTime": "1789478299014"}',
+        b'{"serverTime": 0}',
+        b'{"serverTime": 1e30}',
+    ):
+        with pytest.raises(Retry, match=URL):
+            decode_server_time(nonsense, URL)
 
 
 def test_contract_with_all_its_filters():
@@ -176,7 +182,7 @@ def test_a_contract_that_cannot_be_traded_says_why(entry, reason):
         raise AssertionError(found.untradable["BTCUSDT"])
 
 
-@pytest.mark.parametrize("tick", ["abc", "0", "-1", "NaN", "inf", ""])
+@pytest.mark.parametrize("tick", ["abc", "0", "-1", "NaN", "inf", "", None, [0.1], -5])
 def test_a_filter_without_a_usable_number(tick):
     entry = symbol()
     entry["filters"][0]["tickSize"] = tick
@@ -187,7 +193,7 @@ def test_a_filter_without_a_usable_number(tick):
 
 def test_new_filters_fields_and_limits_of_any_shape_are_ignored():
     entry = symbol(novelty={"deep": [1]}, contractSize=None)
-    entry["filters"] += [{"filterType": "NEW", "notional": [5]}, {"filterType": 9}, {}]
+    entry["filters"] += [{"filterType": "NEW", "notional": [5]}, {"filterType": [9]}, {}]
     found = info(entry, limits=[{"rateLimitType": None, "limit": "many"}, {}])
     assert found.instruments["BTCUSDT"].tradable
     assert found.weight_limit_per_min is None

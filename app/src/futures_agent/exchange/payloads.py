@@ -8,10 +8,11 @@ Source: Binance USDⓈ-M "Exchange Information" and "Kline/Candlestick Data".
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec import Meta, field
 from numpy.typing import NDArray
 
 from futures_agent.errors import Retry
@@ -42,7 +43,8 @@ class ExchangeInfo(msgspec.Struct, frozen=True):
 
 
 class _ServerTime(msgspec.Struct):
-    server_time: int = msgspec.field(name="serverTime")
+    # 2017 to 2100: an exchange without a clock of its own would date every candle wrongly.
+    server_time: Annotated[int, Meta(ge=1_500_000_000_000, le=4_102_444_800_000)] = field(name="serverTime")
 
 
 class _ExchangeInfoBody(msgspec.Struct, rename="camel"):
@@ -175,7 +177,7 @@ def _kline_fault(candles: Candles, close_times: NDArray[np.int64], timeframe: Ti
 
 def _instrument(listed: _Symbol) -> tuple[Instrument, str]:
     """Return the contract and why it is not tradable (empty when it is)."""
-    filters = {found.get("filterType"): found for found in listed.filters}
+    filters = {str(found.get("filterType")): found for found in listed.filters}
     numbers = {f"{kind}.{name}": _positive(filters.get(kind, {}).get(name)) for kind, name in _NEEDED_FILTERS}
     missing = [name for name, value in numbers.items() if not value]
     tick, step, smallest, largest, min_notional = numbers.values()
@@ -214,7 +216,7 @@ def _positive(decimal: Any) -> float:
     """Return the number that a decimal text states; 0 when it states none, or none above 0."""
     try:
         value = float(decimal)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
     return value if math.isfinite(value) and value > 0 else 0.0
 
