@@ -258,6 +258,12 @@ def test_a_strategy_that_raises_on_every_symbol_is_refused() -> None:
         run({"AUSDT": bars([FLAT])}, failing_on(100.0))
 
 
+def test_a_strategy_whose_step_is_none_is_refused() -> None:
+    broken = Strategy(name="broken", params=NoParams, state=np.dtype([("n", int)]), step=[])
+    with pytest.raises(Refuse, match="strategy broken failed on every symbol"):
+        run(flat_market(2), broken)
+
+
 @pytest.mark.parametrize(
     "signal",
     [

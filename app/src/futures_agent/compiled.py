@@ -20,13 +20,14 @@ from enum import Enum
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, TypeVar, cast
+from weakref import WeakSet
 
 import numpy as np
 
 from futures_agent.errors import AgentError, Refuse, Retry
 
 KernelT = TypeVar("KernelT", bound=Callable[..., Any])
-_KERNELS: set[Callable[..., Any]] = set()
+_KERNELS: WeakSet[Callable[..., Any]] = WeakSet()
 _GENERATIONS_KEPT = 3  # older digests of one kernel are deleted when a new one is compiled
 
 
@@ -97,7 +98,9 @@ class Compiled:
         except AgentError:
             raise
         except OSError as error:
-            raise Retry(f"compile cache {self._directory}: {error.strerror}; free space there") from None
+            raise Retry(
+                f"compile cache {self._directory}: {error.strerror or error}; free space there"
+            ) from None
         except Exception as error:  # numba raises many kinds, not only its own
             raise Refuse(
                 f"kernel {self._function.__name__}: numba cannot compile it: {_one_line(error)}; "
@@ -205,7 +208,7 @@ def _require_writable(directory: Path) -> None:
             pass
     except OSError as error:
         raise Refuse(
-            f"compile cache {directory}: not writable ({error.strerror}); "
+            f"compile cache {directory}: not writable ({error.strerror or error}); "
             "make it writable or point NUMBA_CACHE_DIR elsewhere"
         ) from None
 
