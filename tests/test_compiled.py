@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,6 +161,13 @@ def test_what_numba_cannot_compile_is_one_line(tmp_path: Path) -> None:
     ) as refused:
         Compiled(not_for_numba, tmp_path)(VALUES)
     assert "\n" not in str(refused.value)
+
+
+def test_a_kernel_without_a_file_is_one_line(tmp_path: Path) -> None:
+    names: dict[str, Any] = {"kernel": kernel, "__name__": "typed_in"}
+    exec("@kernel\ndef typed(values):\n    return values[0]\n", names)
+    with pytest.raises(Refuse, match="kernel typed: numba cannot compile it: cannot cache function"):
+        Compiled(names["typed"], tmp_path)(VALUES)
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

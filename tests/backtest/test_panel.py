@@ -62,6 +62,11 @@ def test_no_candle_at_all_is_refused() -> None:
         build_panel({"AUSDT": bars([FLAT])[:0]}, instruments("AUSDT"), Timeframe.H1)
 
 
+def test_no_instrument_at_all_is_refused() -> None:
+    with pytest.raises(Refuse, match="exchange filters unknown for all 1 symbols; run data-sync"):
+        build_panel({"AUSDT": bars([FLAT])}, {}, Timeframe.H1)
+
+
 def test_progress_counts_symbols_read() -> None:
     told: list[int] = []
     load_panel(

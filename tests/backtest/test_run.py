@@ -132,7 +132,8 @@ def test_a_strategys_further_timeframes_are_loaded(
         ({"strategy": {"name": "nothing"}}, "no strategy 'nothing'"),
         ({"strategy": {"params": {"fats": 3}}}, "strategy.params.fats"),
         ({"strategy": {"timeframe": "M15"}}, "needs M15 candles; add M15 to data.timeframes"),
-        ({"data": {"symbols": ("XUSDT",)}}, "no H1 candles of any of the 1 symbols"),
+        ({"data": {"symbols": ("XUSDT",)}}, "exchange filters unknown for all 1 symbols; run data-sync"),
+        ({"data": {"symbols": ("CUSDT",)}}, "no H1 candles of any of the 1 symbols; run data-sync"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line(

@@ -177,8 +177,9 @@ def _digest(function: FunctionType) -> str:
         reached |= new
         waiting += new
     digest = hashlib.sha256(f"{sys.version} {numba.__version__} {np.__version__}".encode())
-    for path in sorted({each.__code__.co_filename for each in reached}):
-        digest.update(Path(path).read_bytes())
+    for path in sorted({Path(each.__code__.co_filename) for each in reached}):
+        if path.is_file():  # otherwise numba says that it cannot cache it
+            digest.update(path.read_bytes())
     for identity in sorted(repr(_identity(each)) for each in reached):
         digest.update(identity.encode())
     return digest.hexdigest()[:16]

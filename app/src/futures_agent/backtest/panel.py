@@ -139,9 +139,11 @@ def load_panel(
     Raises
     ------
     Refuse
-        No candle at all, candles out of order, or open times off the timeframe's grid.
+        No candle or no instrument at all, candles out of order, or open times off the timeframe's grid.
     """
     unknown = [symbol for symbol in symbols if symbol not in instruments]
+    if len(unknown) == len(symbols):
+        raise Refuse(f"exchange filters unknown for all {len(symbols)} symbols; run data-sync")
     found: dict[str, Candles] = {}
     for count, symbol in enumerate(symbols, start=1):
         if symbol in instruments:
