@@ -1,12 +1,33 @@
 """Run as a program: one of several that fetch from the same exchange with the same state directory."""
 
+import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from futures_agent.exchange.client import MarketDataClient
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings.tree import ExchangeSettings
+
+
+def run_together(count: int, arguments: Sequence[object]) -> list[str]:
+    """Run this program `count` times at once and return what each says; none may fail."""
+    command = [sys.executable, __file__, *map(str, arguments)]
+    running = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    for process in running:  # all have started before any sends
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=50)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * count
+    return said
 
 
 def main(url: str, state_dir: str, scale: str, limit_per_min: str, requests: str) -> None:
@@ -18,6 +39,8 @@ def main(url: str, state_dir: str, scale: str, limit_per_min: str, requests: str
         weight_limit_share=1.0,
         clock_resync_s=0.5,
     )
+    print("ready", flush=True)
+    sys.stdin.readline()
     client = MarketDataClient(settings, Path(state_dir), on_wait=waits.append)
 
     def fetch(_: int) -> int:
