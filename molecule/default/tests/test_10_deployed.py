@@ -1,0 +1,111 @@
+"""What a deploy leaves on the host: users, links, limits, timers, sandboxes."""
+
+import datetime as dt
+
+import pytest
+from conftest import DEPLOYED, DATABASE, STATE
+
+SHARES = {"agent": 90, "agent-live": 60, "agent-backtest": 30, "agent-jobs": DEPLOYED["units_cpu_share_jobs"]}
+MIB = 1024 * 1024
+LIMITS = {"agent-live": 512, "agent-backtest": 512, "agent-jobs": 384, "agent-observe": 384, "agent-train": 1024}
+TIMES = {
+    "backtest": [(23, 30)],
+    "data-validation": [(1, 0)],
+    "data-sync": [(0, 30), *((hour, 5) for hour in range(1, 24))],
+}
+
+
+def test_nothing_failed(agent):
+    assert agent.run("systemctl is-system-running") == "running"
+
+
+def test_agentctl_is_the_current_release(agent):
+    release = agent.run("readlink -f /usr/local/bin/agentctl")
+    assert release.startswith("/opt/crypto-futures-agent/releases/0.")
+    assert "/etc/crypto-futures-agent/agent.toml" in agent.run("agentctl settings")
+
+
+@pytest.mark.parametrize("name", ["agent-jobs", "agent-backtest"])
+def test_users_cannot_log_in(host, name):
+    user = host.user(name)
+    assert (user.shell, user.home, user.group) == ("/usr/sbin/nologin", "/nonexistent", "agent-data")
+
+
+@pytest.mark.parametrize("unit", ["backtest.service", "data-sync.service", "data-validation.service", "agent-live.slice"])
+def test_systemd_understands_every_unit(host, unit):
+    ran = host.run(f"systemd-analyze verify --man=no {unit}")
+    assert (ran.stdout, ran.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(("job", "most"), [("backtest", 10), ("data-sync", 20), ("data-validation", 20)])
+def test_exposure_stays_low(agent, job, most):
+    agent.run(f"systemd-analyze security --no-pager --threshold={most} {job}.service")
+
+
+@pytest.mark.parametrize("slice_", LIMITS)
+def test_memory_limits(agent, slice_):
+    agent.run(f"systemctl start {slice_}.slice")
+    assert int(agent.show(f"{slice_}.slice", "MemoryMax")) == LIMITS[slice_] * MIB
+
+
+@pytest.mark.parametrize("slice_", SHARES)
+def test_quotas_are_shares_of_all_cores(agent, slice_):
+    cores = int(agent.run("nproc --all"))
+    seconds = SHARES[slice_] * cores / 100
+    shown = agent.run(f"systemd-analyze timespan {agent.show(f'{slice_}.slice', 'CPUQuotaPerSecUSec')}")
+    microseconds = int(next(line.split()[-1] for line in shown.splitlines() if "μs" in line.split(":")[0]))
+    assert microseconds == pytest.approx(seconds * 1e6)
+
+
+def test_live_outranks_the_rest(agent):
+    weight = {name: int(agent.show(f"{name}.slice", "CPUWeight")) for name in LIMITS}
+    assert weight["agent-live"] >= 4 * max(value for name, value in weight.items() if name != "agent-live")
+
+
+def test_shipped_restart_and_watchdog_values(agent):
+    assert agent.show("backtest", "RestartUSec") == "15s"
+    assert agent.show("backtest", "StartLimitBurst") == "3"
+    assert agent.show("backtest", "StartLimitIntervalUSec") == "12h"
+    assert agent.show("backtest", "RuntimeMaxUSec") == "2h"
+    assert agent.show("data-sync", "RuntimeMaxUSec") == "30min"
+    assert {agent.show(job, "WatchdogUSec") for job in ("backtest", "data-sync")} == {"2min"}
+    version = int(agent.run("systemctl --version").split()[1])
+    if version >= 254:
+        assert agent.show("backtest", "RestartSteps") == "1"
+        assert agent.show("backtest", "RestartMaxDelayUSec") == "1min"
+        assert agent.show("backtest", "RestartMode") == "direct"
+    else:
+        assert "restart-wait backtest.service 45" in agent.show("backtest", "ExecStartPre")
+
+
+@pytest.mark.parametrize("job", TIMES)
+def test_next_elapse_is_the_schedule(agent, job):
+    agent.run(f"systemctl start {job}.timer")
+    now = dt.datetime.fromisoformat(agent.run("date --utc +%Y-%m-%dT%H:%M:%S"))
+    shown = agent.show(f"{job}.timer", "NextElapseUSecRealtime")
+    agent.run(f"systemctl stop {job}.timer")
+    days = (now.replace(hour=0, minute=0, second=0) + dt.timedelta(days=day) for day in (0, 1))
+    moments = [day + dt.timedelta(hours=hour, minutes=minute) for day in days for hour, minute in TIMES[job]]
+    expected = min(moment for moment in moments if moment > now)
+    assert shown.endswith(" UTC")
+    assert dt.datetime.fromisoformat(" ".join(shown.split()[1:3])) == expected
+    assert agent.show(f"{job}.timer", "AccuracyUSec") == "1s"
+    assert agent.run(f"systemctl is-enabled {job}.timer") == "enabled"
+
+
+@pytest.mark.parametrize(
+    "path", [DATABASE, f"{STATE}/db/new", f"{STATE}/exchange/new", f"{STATE}/holds/new", f"{STATE}/jobs/data-sync/new",
+             "/etc/crypto-futures-agent/agent.toml", "/opt/crypto-futures-agent/current/bin/agentctl"]
+)  # fmt: skip
+def test_the_backtest_user_cannot_write_what_is_not_its_own(agent, path):
+    agent.run(f"runuser -u agent-backtest -- sh -c ': >> {path}'", fails=True)
+
+
+@pytest.mark.parametrize("path", ["/root", "/etc/shadow", "/var/log/journal/*/system.journal"])
+def test_the_backtest_user_cannot_read_what_belongs_to_others(agent, path):
+    agent.run(f"runuser -u agent-backtest -- sh -c 'cat {path} || ls {path}'", fails=True)
+
+
+@pytest.mark.parametrize("path", [f"{STATE}/db", f"{STATE}/exchange"])
+def test_strangers_cannot_look_into_the_database(agent, path):
+    agent.run(f"runuser -u nobody -- ls {path}", fails=True)

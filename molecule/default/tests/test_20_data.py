@@ -1,0 +1,123 @@
+"""Candles: fetched, checked, and consistent whatever interrupts the work."""
+
+import json
+
+import pytest
+from conftest import DATABASE, HISTORY_DAYS, PYTHON, STATE, SYMBOLS
+
+STEPS_MS = {"ohlcv_d1": 86_400_000, "ohlcv_h4": 14_400_000, "ohlcv_h1": 3_600_000}
+PER_DAY = {"ohlcv_d1": 1, "ohlcv_h4": 6, "ohlcv_h1": 24}
+FULL = {(table, symbol): HISTORY_DAYS * PER_DAY[table] for table in STEPS_MS for symbol in SYMBOLS}
+
+
+@pytest.fixture(scope="module")
+def exchange(agent):
+    with agent.simulator():
+        yield
+
+
+def exchange_time_ms(agent):
+    program = "import requests; print(requests.get('http://127.0.0.1:8099/fapi/v1/time').text)"
+    return json.loads(agent.run(f'{PYTHON} -c "{program}"'))["serverTime"]
+
+
+@pytest.mark.usefixtures("exchange")
+class TestSync:
+    def test_runs_through_its_service(self, agent):
+        assert agent.start("data-sync") == ("success", 0)
+
+    def test_ran_as_its_user_in_its_slice(self, agent):
+        agent.run("journalctl --sync")
+        entry = agent.run("journalctl --unit=data-sync _COMM=agentctl --lines=1 --output=json")
+        uid = agent.run("id -u agent-jobs")
+        assert (json.loads(entry)["_UID"], json.loads(entry)["_SYSTEMD_SLICE"]) == (uid, "agent-jobs.slice")
+
+    def test_stored_every_candle_of_the_history(self, agent):
+        counts = agent.counts()
+        assert counts.keys() == FULL.keys()
+        # The window of whole days ends inside a bar, so one candle more or less may have closed in it.
+        assert {key: count for key, count in counts.items() if abs(count - FULL[key]) > 1} == {}
+
+    def test_stored_no_forming_candle(self, agent):
+        now_ms = exchange_time_ms(agent)
+        for table, step_ms in STEPS_MS.items():
+            [[newest]] = agent.query(f"SELECT max(timestamp) FROM {table}")
+            assert newest + step_ms <= now_ms < newest + 2 * step_ms + 60_000
+
+    def test_status_tells_what_was_done(self, agent):
+        status = agent.host.run("systemctl status --no-pager data-sync.service").stdout
+        assert f'Status: "ok: {len(SYMBOLS)}/{len(SYMBOLS)} symbols' in status
+
+    def test_the_timer_shows_the_outcome(self, agent):
+        assert f"data-sync ok: {len(SYMBOLS)}/{len(SYMBOLS)} symbols" in agent.journal("data-sync.timer")
+
+    def test_again_changes_nothing(self, agent):
+        before = agent.counts()
+        assert agent.start("data-sync") == ("success", 0)
+        assert agent.counts() == before
+
+    def test_by_hand_runs_in_its_slice_too(self, agent):
+        since = agent.now()
+        agent.run("agentctl data-sync --symbols BTCUSDT")
+        agent.run("journalctl --sync")
+        slices = agent.run(f"journalctl --since='{since}' _COMM=agentctl --output=json --output-fields=_SYSTEMD_SLICE")
+        found = {json.loads(line)["_SYSTEMD_SLICE"] for line in slices.splitlines()}
+        assert found <= {"agent-jobs.slice"}
+
+
+@pytest.mark.usefixtures("exchange")
+class TestValidation:
+    def test_passes(self, agent):
+        assert agent.start("data-validation") == ("success", 0)
+        assert "data-validation ok:" in agent.journal("data-validation.timer")
+        assert agent.show("data-validation", "StatusText").startswith("ok:")
+
+    def test_a_gap_fails_it_and_blocks_the_backtest(self, agent):
+        plant_gap(agent)
+        assert agent.start("data-validation") == ("exit-code", 1)
+        assert "gap" in agent.show("data-validation", "StatusText")
+        assert "data-validation failed:" in agent.journal("data-validation.timer")
+        assert agent.start("backtest") == ("exit-code", 11)
+        assert agent.show("backtest", "NRestarts") == "0"
+        assert agent.show("backtest", "StatusText").startswith("blocked: data validation failed")
+        assert agent.host.run(f"ls {STATE}/backtest/results/latest.json").rc != 0
+
+    def test_the_next_sync_heals_it(self, agent):
+        assert agent.start("data-sync") == ("success", 0)
+        assert agent.start("data-validation") == ("success", 0)
+        assert not agent.host.file(f"{STATE}/jobs/data-validation/BLOCKED").exists
+
+
+def plant_gap(agent):
+    """Remove six hours of every second symbol, eight days back."""
+    listed = ",".join(f"'{symbol}'" for symbol in SYMBOLS[::2])
+    [[newest]] = agent.query("SELECT max(timestamp) FROM ohlcv_h1")
+    first = newest - 8 * 24 * STEPS_MS["ohlcv_h1"]
+    write(agent, f"DELETE FROM ohlcv_h1 WHERE symbol IN ({listed}) AND timestamp BETWEEN {first} AND {first + 18_000_000}")
+
+
+def write(agent, sql):
+    program = "import apsw,sys; apsw.Connection(sys.argv[1]).execute(sys.argv[2])"
+    agent.run(f"runuser -u agent-jobs -- {PYTHON} -c '{program}' {DATABASE} \"{sql}\"")
+
+
+def test_sigterm_in_the_middle_leaves_a_consistent_database(agent):
+    agent.run(f"rm {DATABASE}*")
+    with agent.simulator("--latency-ms 300"):
+        agent.run("systemctl start --no-block data-sync")
+        agent.until(lambda: agent.host.file(DATABASE).exists and sum(agent.counts().values()) > 500, "first candles")
+        agent.run("systemctl stop data-sync")
+        stored = agent.counts()
+        assert 0 < sum(stored.values()) < sum(FULL.values()) - 2 * len(FULL), "the fault did not engage"
+        assert agent.show("data-sync", "Result") == "success"
+        assert agent.show("data-sync", "StatusText").startswith("interrupted:")
+        agent.run("agentctl db check --full")
+        for table, step_ms in STEPS_MS.items():
+            for symbol, first, last, count in agent.query(
+                f"SELECT symbol, min(timestamp), max(timestamp), count(*) FROM {table} GROUP BY symbol"
+            ):
+                assert count == (last - first) // step_ms + 1, f"{symbol}: a hole in {table}"
+    with agent.simulator():
+        assert agent.start("data-sync") == ("success", 0)
+        assert agent.start("data-validation") == ("success", 0)
+    assert {key: count for key, count in agent.counts().items() if abs(count - FULL[key]) > 1} == {}
