@@ -133,28 +133,50 @@ def test_a_late_start_is_skipped_and_says_so(synced, monkeypatch, capsys):
     assert "skipped: 11 min after 23:30 UTC" in capsys.readouterr().out
 
 
-def test_sigterm_leaves_an_incomplete_record_and_no_result(synced):
+def started_slow(settings):
+    """Start a backtest that takes seconds, and wait until its strategy has begun."""
     process = subprocess.Popen(
         [sys.executable, "-m", "futures_agent.cli", "backtest"],
         env={
             **os.environ,
             "AGENT_CONFIG": os.devnull,
-            "AGENT_PATHS__STATE_DIR": synced.paths.state_dir,
-            "AGENT_DATA__SYMBOLS": ",".join(synced.data.symbols),
-            "AGENT_DATA__HISTORY_DAYS": str(synced.data.history_days),
+            "AGENT_PATHS__STATE_DIR": settings.paths.state_dir,
+            "AGENT_DATA__SYMBOLS": ",".join(settings.data.symbols),
+            "AGENT_DATA__HISTORY_DAYS": str(settings.data.history_days),
             "AGENT_STRATEGY__NAME": "plain_cross:SLOW",
         },
         stderr=subprocess.PIPE,
         text=True,
     )
-    log = RunLog(synced.paths.job("backtest"))
     deadline = time.monotonic() + 20
-    while not (synced.paths.state / "slow").exists() and time.monotonic() < deadline:
+    while not (settings.paths.state / "slow").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
+    return process
+
+
+def incomplete(settings):
+    return [path for path in settings.paths.results.iterdir() if ".incomplete_" in path.name]
+
+
+def test_sigterm_leaves_an_incomplete_record_and_no_result(synced):
+    process = started_slow(synced)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=20)
     assert process.returncode == ExitCode.INTERRUPTED, said
-    assert log.recent()[-1].outcome == "interrupted"
+    assert RunLog(synced.paths.job("backtest")).recent()[-1].outcome == "interrupted"
     (left,) = synced.paths.results.iterdir()
-    assert ".incomplete_" in left.name
+    assert left in incomplete(synced)
     assert msgspec.json.decode(left.read_bytes())["stage"] == "signals"
+
+
+def test_a_killed_run_is_accounted_for_by_the_next_one_and_only_once(synced):
+    process = started_slow(synced)
+    process.kill()
+    process.communicate(timeout=20)
+    assert not synced.paths.results.exists()
+    settings = changed(synced, "gate", **LENIENT)
+    assert run(settings) is ExitCode.OK
+    (left,) = incomplete(synced)
+    assert msgspec.json.decode(left.read_bytes())["reason"] == f"killed (pid {process.pid})"
+    assert run(settings) is ExitCode.OK
+    assert len(incomplete(synced)) == 1

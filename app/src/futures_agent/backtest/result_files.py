@@ -16,6 +16,7 @@ import msgspec
 from futures_agent.backtest.result import SCHEMA_VERSION, BacktestResult, DataRange, StrategyRun
 from futures_agent.backtest.verdict import Verdict
 from futures_agent.errors import Refuse, Retry
+from futures_agent.files import sync_directory
 
 # A full disk empties again; a missing permission stays until a person changes it.
 _TRANSIENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -105,7 +106,7 @@ def write_result(results_dir: Path, result: BacktestResult, html: str) -> Result
         _write_all(contents)
         for path in contents:
             _link_latest(path)
-        _sync_directory(results_dir)
+        sync_directory(results_dir)
     return paths
 
 
@@ -122,7 +123,7 @@ def write_incomplete(results_dir: Path, partial: Incomplete) -> Path:
     with _faults(results_dir, "write the incomplete result"):
         results_dir.mkdir(parents=True, exist_ok=True)
         _write_all({path: msgspec.json.encode(partial)})
-        _sync_directory(results_dir)
+        sync_directory(results_dir)
     return path
 
 
@@ -213,14 +214,6 @@ def _link_latest(path: Path) -> None:
     finally:
         # Renaming onto another name of the same file succeeds, does nothing and leaves both.
         temporary.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

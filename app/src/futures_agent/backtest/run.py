@@ -31,6 +31,19 @@ def compile_cache_of(settings: Settings) -> Path:
     return Path(named) if named else settings.paths.state / "backtest" / "compiled"
 
 
+def timeframes_of(settings: Settings) -> tuple[Timeframe, ...]:
+    """Return the timeframes a run of `settings` reads: deciding, higher, and the next finer one stored.
+
+    Raises
+    ------
+    Refuse
+        Bad strategy name, or candles it needs are not collected.
+    """
+    strategy, timeframe = _strategy(settings)
+    finer = _finer(settings, timeframe)
+    return (timeframe, *strategy.timeframes, *([finer] if finer else []))
+
+
 def run_backtest(
     settings: Settings,
     *,
@@ -139,6 +152,12 @@ def _strategy(settings: Settings) -> tuple[Strategy, Timeframe]:
     return strategy, timeframe
 
 
+def _finer(settings: Settings, timeframe: Timeframe) -> Timeframe | None:
+    """Return the timeframe that decides what happened first within a bar of `timeframe`."""
+    below = (each for each in settings.data.frames if each.ms < timeframe.ms)
+    return max(below, key=lambda each: each.ms, default=None)
+
+
 def _load(
     db: apsw.Connection,
     settings: Settings,
@@ -152,11 +171,7 @@ def _load(
     def reader(of: Timeframe) -> ReadCandles:
         return lambda symbol: read_candles(db, of, [symbol], *period)[symbol]
 
-    finer = max(
-        (each for each in settings.data.frames if each.ms < timeframe.ms),
-        key=lambda each: each.ms,
-        default=None,
-    )
+    finer = _finer(settings, timeframe)
     return load_panel(
         symbols,
         read_instruments(db),

@@ -6,6 +6,7 @@ Refuses what would mislead: blocked or bad data, a start that came too late. Its
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import closing
@@ -27,6 +28,7 @@ from futures_agent.settings import Effective, Settings
 from futures_agent.store.database import database_errors, open_reader
 
 NAME = "backtest"
+_log = logging.getLogger(__name__)
 
 
 def run(effective: Effective, symbols: Sequence[str] | None = None) -> ExitCode:
@@ -47,6 +49,7 @@ def _backtest(job: Job, effective: Effective) -> Outcome:
             line=f"skipped: {late_min:.0f} min after {settings.backtest.start_time_utc} UTC, "
             f"at most {settings.backtest.late_limit_min:.0f} allowed; the next night runs again"
         )
+    _account_for_a_killed_run(job)
     refuse_if_blocked(settings.paths.job("data-validation"))
     progress = _Progress(job)
     try:
@@ -78,12 +81,12 @@ class _Progress:
 
 def _simulate(job: Job, progress: _Progress) -> Simulation:
     """Insist on good data, then run the engine."""
-    from futures_agent.backtest.run import run_backtest  # numba comes with it
+    from futures_agent.backtest.run import run_backtest, timeframes_of
 
     settings = job.settings
     now_ms = ExchangeClock.load(settings.paths.exchange_state / CLOCK_FILE).now_ms()
     progress.stage = "judging the candles"
-    _require_good_data(settings, now_ms)
+    _require_good_data(settings, timeframes_of(settings), now_ms)
     timeframe = Timeframe[settings.strategy.timeframe]
     end_ms = timeframe.open_of(now_ms)
     return run_backtest(
@@ -95,13 +98,13 @@ def _simulate(job: Job, progress: _Progress) -> Simulation:
     )
 
 
-def _require_good_data(settings: Settings, now_ms: int) -> None:
+def _require_good_data(settings: Settings, timeframes: Sequence[Timeframe], now_ms: int) -> None:
     """Judge what will be loaded by the rules of data-validation: the flag may be older than the data."""
     with (
         database_errors(settings.paths.database),
         closing(open_reader(settings.paths.database, settings.database)) as db,
     ):
-        report = assess(db, settings.data, now_ms=now_ms)
+        report = assess(db, settings.data, now_ms=now_ms, timeframes=timeframes)
     if not report.passed:
         raise Blocked(f"the candles are not good: {report.faults[0]}; `agentctl data-sync` repairs them")
 
@@ -116,18 +119,38 @@ def _write(job: Job, result: BacktestResult) -> None:
 
 def _leave_incomplete(job: Job, progress: _Progress, reason: str) -> None:
     """Leave a record of an interrupted run beside the results."""
+    _write_incomplete(
+        job, started_ms=job.started_ms, reason=reason, stage=progress.stage, share=progress.share
+    )
+
+
+def _account_for_a_killed_run(job: Job) -> None:
+    """A run that was killed (watchdog, power) could say nothing: say it in its place, once."""
+    earlier = [
+        run for run in RunLog(job.settings.paths.job(NAME)).recent() if run.started_ms < job.started_ms
+    ]
+    if not earlier or earlier[-1].outcome != "died":
+        return
+    died = earlier[-1]
+    if not any(job.settings.paths.results.glob(f"*{run_id(died.started_ms)}.incomplete_*.json")):
+        _write_incomplete(
+            job, started_ms=died.started_ms, reason=f"killed (pid {died.pid})", stage="unknown", share=0.0
+        )
+
+
+def _write_incomplete(job: Job, *, started_ms: int, reason: str, stage: str, share: float) -> None:
     partial = Incomplete(
-        run_id=run_id(job.started_ms),
-        started=utc_text(job.started_ms),
+        run_id=run_id(started_ms),
+        started=utc_text(started_ms),
         interrupted=utc_text(SystemClock().now_ms()),
         reason=reason,
-        stage=progress.stage,
-        progress=progress.share,
+        stage=stage,
+        progress=share,
     )
     try:
         write_incomplete(job.settings.paths.results, partial)
     except AgentError as error:
-        job.reporter.status(f"interrupted, and the record of it was not written: {error}")
+        _log.warning("the record of the interrupted run was not written: %s", error)
 
 
 def _outcome(job: Job, result: BacktestResult) -> Outcome:
