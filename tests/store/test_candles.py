@@ -208,3 +208,18 @@ def test_real_candles_pass_the_checks(db: apsw.Connection) -> None:
         assert upsert_candles(db, Timeframe.H4, symbol, candles) == 0
         read = read_candles(db, Timeframe.H4, [symbol], 0, FOREVER)[symbol]
         assert np.array_equal(read["close"], candles[np.argsort(candles["timestamp"])]["close"])
+
+
+def test_changed_and_deleted_candles_leave_a_record_and_new_ones_none(db: apsw.Connection) -> None:
+    candles = random_walk(400)
+    upsert_candles(db, H1, "BTCUSDT", candles)
+    upsert_candles(db, H1, "BTCUSDT", candles)
+    assert db.execute("SELECT * FROM candle_rewrites").fetchall() == []
+    candles["volume"][[3, 4, 200]] *= 2
+    assert upsert_candles(db, H1, "BTCUSDT", candles) == 3
+    db.execute("DELETE FROM ohlcv_h1 WHERE timestamp = ?", (_hour(5),))
+    week = 7 * 24 * HOUR_MS
+    expected = {_hour(index) // week * week: 0 for index in (3, 200)}
+    for index in (3, 4, 5, 200):
+        expected[_hour(index) // week * week] += 1
+    assert dict(db.execute("SELECT week, rewrites FROM candle_rewrites")) == expected

@@ -3,6 +3,8 @@
 from futures_agent.settings.load import Effective, load
 from futures_agent.settings.tree import (
     BacktestSettings,
+    BackupSettings,
+    CompactSettings,
     CostSettings,
     DatabaseSettings,
     DataSettings,
@@ -18,6 +20,8 @@ from futures_agent.settings.tree import (
 
 __all__ = [
     "BacktestSettings",
+    "BackupSettings",
+    "CompactSettings",
     "CostSettings",
     "DataSettings",
     "DatabaseSettings",

@@ -56,6 +56,15 @@ class PathSettings(Struct, frozen=True, forbid_unknown_fields=True):
         return self.state / "db" / "writer.lock"
 
     @property
+    def hot_backups(self) -> Path:
+        return self.state / "backups" / "hot"
+
+    @property
+    def evidence(self) -> Path:
+        """Where a restore keeps the database that it replaced."""
+        return self.state / "db" / "evidence"
+
+    @property
     def results(self) -> Path:
         return self.state / "backtest" / "results"
 
@@ -129,6 +138,31 @@ class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True):
     writer_lock_wait_s: PositiveFloat = 600.0
 
 
+class BackupSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The backup and restore-test jobs, and what counts as a good backup."""
+
+    daily_hour_utc: Annotated[int, Meta(ge=0, le=23)] = 2  # the first copy from this hour on is the daily one
+    keep_hourly_h: PositiveFloat = 24.0
+    keep_daily_days: PositiveFloat = 14.0
+    keep_at_least: PositiveInt = 3  # newest good copies that stay however old they are
+    max_age_h: PositiveFloat = 2.0  # an older newest copy is overdue
+    zstd_level: Annotated[int, Meta(ge=1, le=19)] = 3
+    reserve_mb: Annotated[int, Meta(ge=0)] = 200  # free disk that a backup leaves to the others
+    settled_after_days: PositiveFloat = 8.0  # candles of older weeks change only with a record
+    min_h4_candles: Annotated[int, Meta(ge=0)] = 1_000  # a restored copy with fewer fails its test
+    extra: tuple[str, ...] = ("jobs", "holds", "incidents", "journal", "models")  # below state_dir
+    attempts: PositiveInt = 3
+    retry_wait_s: NonNegativeFloat = 10.0
+
+
+class CompactSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The compact job."""
+
+    free_list_min: Annotated[float, Meta(ge=0, lt=1)] = 0.10  # VACUUM above this share of unused pages
+    backup_max_age_h: PositiveFloat = 2.0  # refuses without a verified backup at most this old
+    free_disk_factor: PositiveFloat = 2.0  # of the database's size
+
+
 class StrategySettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which strategy decides, here and in live trading alike."""
 
@@ -190,6 +224,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     data: DataSettings = field(default_factory=DataSettings)
     sync: SyncSettings = field(default_factory=SyncSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    backup: BackupSettings = field(default_factory=BackupSettings)
+    compact: CompactSettings = field(default_factory=CompactSettings)
     strategy: StrategySettings = field(default_factory=StrategySettings)
     risk: RiskSettings = field(default_factory=RiskSettings)
     costs: CostSettings = field(default_factory=CostSettings)

@@ -63,17 +63,17 @@ def upsert_candles(db: apsw.Connection, timeframe: Timeframe, symbol: str, candl
         f"WHERE ({columns}) IS NOT ({', '.join(f'excluded.{name}' for name in _VALUES)})"
     )
     with database_errors(Path(db.filename)):
-        before = db.total_changes()
-        at = 0
+        at = changed = 0
         try:
             with db:
                 for candle in candles.tolist():
                     at = candle[0]
                     db.execute(sql, (symbol, *candle))
+                    changed += db.changes()  # not total_changes(), which counts what triggers wrote
         except apsw.ConstraintError as error:
             when = f"{timeframe.name} candle of {utc_text(at)}"
             raise SkipSymbol(symbol, f"impossible {when}: {error}") from None
-        return db.total_changes() - before
+        return changed
 
 
 def read_candles(

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
+from typing import Literal
+
+import apsw
 
 from futures_agent.errors import Corrupt
 from futures_agent.store.database import WHAT_TO_DO_WITH_DAMAGE, database_errors, open_reader
 
+CheckName = Literal["quick_check", "integrity_check"]
 _MESSAGES = 3  # of SQLite's findings; the first ones name the place
 
 
@@ -39,11 +43,18 @@ def integrity_check(database: Path) -> float:
     return _check(database, "integrity_check")
 
 
-def _check(database: Path, pragma: str) -> float:
+def find_damage(db: apsw.Connection, pragma: CheckName) -> str:
+    """Return SQLite's first findings as one line that begins with the check's name; empty when sound."""
+    findings = [text for (text,) in db.execute(f"PRAGMA {pragma}({_MESSAGES})")]
+    if findings == ["ok"]:
+        return ""
+    return f"{pragma}: " + "; ".join(" ".join(text.split()) for text in findings)
+
+
+def _check(database: Path, pragma: CheckName) -> float:
     started = time.monotonic()
     with contextlib.closing(open_reader(database)) as db, database_errors(database):
-        findings = [text for (text,) in db.execute(f"PRAGMA {pragma}({_MESSAGES})")]
-    if findings != ["ok"]:
-        told = "; ".join(" ".join(text.split()) for text in findings)
-        raise Corrupt(f"{database}: damaged ({pragma}: {told}): {WHAT_TO_DO_WITH_DAMAGE}")
+        findings = find_damage(db, pragma)
+    if findings:
+        raise Corrupt(f"{database}: damaged ({findings}): {WHAT_TO_DO_WITH_DAMAGE}")
     return time.monotonic() - started
