@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import re
-import threading
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from futures_agent.clock import MINUTE_MS, utc_text
-from futures_agent.errors import Refuse, Retry, SkipSymbol
-from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
-from futures_agent.exchange.governor import WeightGovernor
-from futures_agent.exchange.outcome import Outcome
-from futures_agent.exchange.payloads import (
-    ExchangeInfo,
-    decode_exchange_info,
-    decode_klines,
-    decode_server_time,
-)
-from futures_agent.exchange.transport import Reply, Transport
+from futures_agent.errors import Retry
+from futures_agent.exchange.payloads import ExchangeInfo, decode_exchange_info, decode_klines
+from futures_agent.exchange.reading import ReadingClient, raise_unless_ok
 from futures_agent.market.candle import Candles
 from futures_agent.market.timeframe import Timeframe
-from futures_agent.settings.tree import ExchangeSettings
 
 __all__ = ["ExchangeInfo", "MarketDataClient", "kline_weight"]
 
 KLINES_MAX = 1500
-_log = logging.getLogger(__name__)
-_TIME_PATH = "/fapi/v1/time"
-_FIREWALL_PAUSE_MS = 5 * MINUTE_MS
-_CLOCK_WRONG = -1021
-_BANNED_UNTIL = re.compile(r"banned until (\d{13})")
-_NO_SUCH_SYMBOL = frozenset({-1121, -1122})
 
 
 def kline_weight(limit: int) -> int:
@@ -54,75 +32,13 @@ def kline_weight(limit: int) -> int:
     return 5 if limit <= 1000 else 10
 
 
-class MarketDataClient:
-    """The exchange's market data, under the host's weight budget. Safe for concurrent threads.
-
-    Every call sends at most one request for data, plus one to set the clock; none is repeated, so the
-    caller decides how patient to be. Time-outs, 5xx and rate limits are `Retry`, whose `after_s` counts
-    exchange time.
-
-    Parameters
-    ----------
-    settings : ExchangeSettings
-    state_dir : Path
-        What the host's programs share about the exchange (`settings.paths.exchange_state`).
-    on_wait : callable, optional
-        Called while waiting for the rate limit with the end of the wait (ms UTC, exchange time), about
-        twice a second, from the waiting thread; what it raises ends the wait.
-
-    Attributes
-    ----------
-    clock : ExchangeClock
-    requests, weight_used : int
-        Requests sent by this client, and their weight.
-
-    Raises
-    ------
-    Refuse
-        BACKTEST_ISOLATED=1 is set, or `state_dir` cannot be written.
-    """
-
-    def __init__(
-        self,
-        settings: ExchangeSettings,
-        state_dir: Path,
-        *,
-        on_wait: Callable[[int], None] | None = None,
-    ) -> None:
-        self._transport = Transport(settings)
-        self._settings = settings
-        self._clock_file = state_dir / CLOCK_FILE
-        saved = ExchangeClock.load(self._clock_file)
-        self.clock = saved if saved.scale == settings.time_scale else ExchangeClock(settings.time_scale)
-        self._governor = WeightGovernor(
-            state_dir, settings.weight_limit_per_min, settings.weight_limit_share, self.clock, on_wait=on_wait
-        )
-        self.requests = 0
-        self.weight_used = 0
-        self._counting = threading.Lock()
-        self._synced_mono: float | None = None
-        self._sync_lock = threading.Lock()
-
-    def sync_clock(self) -> None:
-        """Ask the exchange for its time, and save the offset for programs that never ask."""
-        # Before first contact there is no minute to charge; then the request is charged afterwards.
-        known = self.clock.known
-        reply = self._send(_TIME_PATH, {}, 1, charge=known)
-        _raise_unless_ok(reply)
-        server_ms = decode_server_time(reply.body, reply.url)
-        self.clock.sync(server_ms, reply.sent_mono, reply.received_mono)
-        if not known:
-            self._governor.settle(self._governor.reserve(1), reply.used_weight)
-        self._synced_mono = reply.received_mono
-        try:
-            self.clock.save(self._clock_file)
-        except Retry as error:  # a full disk: other programs go on with the offset they have
-            _log.warning("%s", error)
+class MarketDataClient(ReadingClient):
+    """The exchange's contracts and closed candles; see `ReadingClient` for how it asks."""
 
     def exchange_info(self) -> ExchangeInfo:
         """Return every contract, and adopt the weight limit that the exchange states."""
         reply = self._get("/fapi/v1/exchangeInfo", {}, 1)
-        _raise_unless_ok(reply)
+        raise_unless_ok(reply)
         info = decode_exchange_info(reply.body, reply.url)
         if info.weight_limit_per_min is not None:
             self._governor.limit_per_min = info.weight_limit_per_min
@@ -168,10 +84,7 @@ class MarketDataClient:
         if end_ms is not None:
             params["endTime"] = end_ms
         params["limit"] = limit
-        reply = self._get("/fapi/v1/klines", params, weight)
-        if reply.code in _NO_SUCH_SYMBOL:
-            raise SkipSymbol(symbol, f"the exchange refuses it: {reply.message} ({reply.code})")
-        _raise_unless_ok(reply)
+        reply = self._get_of_symbol("/fapi/v1/klines", params, weight)
         source = f"{reply.url} {symbol} {timeframe.name}"
         candles = decode_klines(reply.body, timeframe, source)
         opens = candles["timestamp"]
@@ -182,81 +95,3 @@ class MarketDataClient:
         close_times = opens + timeframe.ms - 1
         sent_ms = self.clock.at_ms(reply.sent_mono)
         return candles[close_times + self._settings.close_grace_ms < sent_ms]
-
-    def close(self) -> None:
-        """Close the connections and end every wait; calls still waiting raise Interrupted."""
-        self._governor.close()
-        self._transport.close()
-
-    def _get(self, path: str, params: Mapping[str, Any], weight: int) -> Reply:
-        self._ensure_clock()
-        reply = self._send(path, params, weight)
-        if reply.code == _CLOCK_WRONG:
-            self.sync_clock()
-            reply = self._send(path, params, weight)
-        return reply
-
-    def _send(self, path: str, params: Mapping[str, Any], weight: int, *, charge: bool = True) -> Reply:
-        reservation = self._governor.reserve(weight) if charge else None
-        used_weight = None
-        with self._counting:
-            self.requests += 1
-            self.weight_used += weight
-        try:
-            reply = self._transport.get(path, params)
-            used_weight = reply.used_weight
-        finally:
-            if reservation is not None:
-                self._governor.settle(reservation, used_weight)
-        self._obey(reply)
-        return reply
-
-    def _obey(self, reply: Reply) -> None:
-        """Keep every program of the host still where the answer demands it."""
-        now_ms = self.clock.now_ms() + self.clock.uncertainty_ms
-        told_ms = None if reply.retry_after_s is None else now_ms + 1000 * reply.retry_after_s
-        if reply.status == 429:
-            until_ms = told_ms or self._governor.next_window_ms()
-        elif reply.status == 418:
-            named = _BANNED_UNTIL.search(reply.message)
-            until_ms = int(named.group(1)) if named else told_ms or now_ms + MINUTE_MS
-        elif reply.status == 403:
-            until_ms = now_ms + _FIREWALL_PAUSE_MS
-        else:
-            return
-        self._governor.ban(until_ms)
-        _log.warning(
-            "%s: HTTP %d; this host sends nothing until %s", reply.url, reply.status, utc_text(until_ms)
-        )
-
-    def _ensure_clock(self) -> None:
-        if self._clock_is_fresh():
-            return
-        with self._sync_lock:
-            if not self._clock_is_fresh():
-                self.sync_clock()
-
-    def _clock_is_fresh(self) -> bool:
-        synced = self._synced_mono
-        return synced is not None and time.monotonic() - synced < self._settings.clock_resync_s
-
-
-def _raise_unless_ok(reply: Reply) -> None:
-    """Turn an answer that is no data into the error that names who must react."""
-    if reply.outcome is Outcome.OK:
-        return
-    said = f"HTTP {reply.status} {reply.message}".rstrip() + (f" ({reply.code})" if reply.code else "")
-    if reply.status == 451:
-        raise Refuse(f"{reply.url}: the exchange does not serve this host's country (HTTP 451)")
-    if reply.status == 403:
-        raise Retry(
-            f"{reply.url}: the exchange's firewall turns this address away (HTTP 403); pausing 5 min",
-            after_s=_FIREWALL_PAUSE_MS / 1000,
-        )
-    if reply.status in (418, 429):
-        raise Retry(f"{reply.url}: rate limit: {said}; every program of this host now waits")
-    if reply.status == 404:
-        raise Refuse(f"{reply.url}: no such path there ({said}); correct the setting exchange.rest_url")
-    if reply.outcome is Outcome.REJECTED:
-        raise Refuse(f"{reply.url}: the exchange refuses the request: {said}")
-    raise Retry(f"{reply.url}: the exchange is in trouble: {said}; trying later may help")

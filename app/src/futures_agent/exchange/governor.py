@@ -5,6 +5,10 @@ a process: it lives in one small file that every process updates under a lock. A
 before it is sent. One whose answer was not in hand while the exchange was certainly still in that minute
 may have been counted in the next one, and is charged there as well. As `ExchangeClock` is never ahead of the
 exchange, the host's own requests then cannot exceed the budget in any minute, whatever they took to travel.
+
+Some endpoints weigh nothing and are counted in pools of their own, so many requests in so many minutes. Where
+the exchange's windows begin and end is not documented, so at most half of a pool is used in one of ours: two
+adjacent ones together then hold no more than the limit, wherever the exchange's lies.
 """
 
 from __future__ import annotations
@@ -28,10 +32,21 @@ STATE_FILE = "weight.state"
 MAX_BAN_MS = 3 * DAY_MS  # the exchange's longest; anything beyond is damage or another clock's
 LONGEST_BAN_WAIT_MS = 90_000  # a longer one is the caller's to wait for
 MAX_WINDOWS_WAITED = 10
-_RECORD_BYTES = 128
+_RECORD_BYTES = 128  # a record is padded to a multiple of it, so that a short one replaces a longer one
+_LONGEST_RECORD_BYTES = 1024
 _WAKE_S = 0.5  # how often a waiting thread says so, in host seconds
 
+MOST_OF_A_POOL = 0.5
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Pool(NamedTuple):
+    """A limit on the number of requests, beside the weight; shared by every program of the host."""
+
+    name: str
+    limit: int
+    window_ms: int
 
 
 class Reservation(NamedTuple):
@@ -41,6 +56,13 @@ class Reservation(NamedTuple):
     weight: int
 
 
+class _Drawn(msgspec.Struct, array_like=True):
+    """What the host has drawn from one pool in the window that ends then."""
+
+    ends_ms: Count
+    requests: Count
+
+
 class _State(msgspec.Struct):
     """What the host has used in one minute of exchange time, and how long it must keep still."""
 
@@ -48,6 +70,7 @@ class _State(msgspec.Struct):
     used: Count
     in_flight: Count = 0  # part of `used` that the exchange may yet count in the next minute
     ban_until_ms: Count = 0
+    pools: dict[str, _Drawn] | msgspec.UnsetType = msgspec.UNSET
 
 
 class WeightGovernor:
@@ -139,6 +162,39 @@ class WeightGovernor:
             if used_weight is not None:
                 state.used = max(state.used, used_weight)
 
+    def draw(self, pool: Pool) -> None:
+        """Count one request against `pool`, waiting for its next window while this one is used up.
+
+        Raises
+        ------
+        Retry
+            A ban outlasts a bounded wait, or others used up the pool for too long.
+        Interrupted
+            `close` was called meanwhile.
+        """
+        budget = max(1, int(pool.limit * min(self._share, MOST_OF_A_POOL)))
+        for _ in range(MAX_WINDOWS_WAITED):
+            with self._locked() as state:
+                self._raise_if_banned(state.ban_until_ms)
+                drawn = self._drawn(state, pool)
+                if state.ban_until_ms > self._clock.now_ms():
+                    wait_until_ms = state.ban_until_ms
+                elif drawn.requests < budget:
+                    drawn.requests += 1
+                    return
+                else:
+                    wait_until_ms = drawn.ends_ms
+            self._wait_until(wait_until_ms)
+        raise Retry(f"the exchange's limit for {pool.name} ({budget} requests of ours) stayed used up")
+
+    def exhaust(self, pool: Pool, until_ms: int | None) -> None:
+        """Draw no more from `pool` before `until_ms` (ms UTC, exchange time), or the end of its window."""
+        with self._locked(durable=True) as state:
+            drawn = self._drawn(state, pool)
+            longest_ms = self._clock.now_ms() + MAX_BAN_MS
+            drawn.requests = pool.limit
+            drawn.ends_ms = max(drawn.ends_ms, min(until_ms or 0, longest_ms))
+
     def ban(self, until_ms: int) -> None:
         """Keep every program of the host from sending until `until_ms` (ms UTC, exchange time)."""
         with self._locked(durable=True) as state:
@@ -153,6 +209,17 @@ class WeightGovernor:
     def close(self) -> None:
         """End every wait with Interrupted."""
         self._closed.set()
+
+    def _drawn(self, state: _State, pool: Pool) -> _Drawn:
+        """Return what was drawn from `pool` in its current window."""
+        if state.pools is msgspec.UNSET:
+            state.pools = {}
+        now_ms = self._clock.now_ms()
+        drawn = state.pools.get(pool.name)
+        if drawn is None or not now_ms < drawn.ends_ms <= now_ms + 2 * MAX_BAN_MS:
+            ends_ms = (now_ms // pool.window_ms + 1) * pool.window_ms
+            drawn = state.pools[pool.name] = _Drawn(ends_ms, 0)
+        return drawn
 
     def _raise_if_banned(self, ban_until_ms: int) -> None:
         """Raise Retry if `ban_until_ms` is too far away to wait for here."""
@@ -176,7 +243,7 @@ class WeightGovernor:
         descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            raw = os.pread(descriptor, 2 * _RECORD_BYTES, 0)
+            raw = os.pread(descriptor, _LONGEST_RECORD_BYTES, 0)
             state = self._current(raw)
             yield state
             self._write(descriptor, raw, state)
@@ -195,12 +262,14 @@ class WeightGovernor:
         return descriptor
 
     def _write(self, descriptor: int, before: bytes, state: _State) -> None:
-        record = msgspec.json.encode(state).ljust(_RECORD_BYTES - 1) + b"\n"
+        encoded = msgspec.json.encode(state)
+        size = (len(encoded) // _RECORD_BYTES + 1) * _RECORD_BYTES
+        record = encoded.ljust(size - 1) + b"\n"
         try:
             # One write over the whole record: a kill leaves the old state or the new one.
             os.pwrite(descriptor, record, 0)
-            if len(before) > _RECORD_BYTES:
-                os.ftruncate(descriptor, _RECORD_BYTES)
+            if len(before) > size:
+                os.ftruncate(descriptor, size)
         except OSError as error:
             raise explain_os_error(error, self._path) from None
 
