@@ -21,8 +21,6 @@ import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-# Published without a wheel; pure Python, so one built here serves every host.
-SOURCE_ONLY = ("sdnotify",)
 # glibc 2.36 is Debian 12's: what was built for it or an older one runs on both releases.
 GLIBC_MINORS = range(36, 16, -1)
 
@@ -39,7 +37,9 @@ def content_hash(parts: Iterable[str], files: Iterable[Path], root: Path) -> str
 
 def sources(app: Path) -> list[Path]:
     """Return the files that make a release: the package, its metadata and the pinned versions."""
-    package = [path for path in (app / "src").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    package = [
+        path for path in (app / "src").rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
     return [*package, app / "pyproject.toml", app / "README.md", app / "constraints.txt"]
 
 
@@ -68,14 +68,11 @@ def pip(*arguments: str) -> None:
 def fill_libraries(folder: Path, app: Path, extras: list[str], python: str, machine: str) -> None:
     """Download into `folder` every library at its pinned version, for the host's Python and processor."""
     constraints = ["--constraint", str(app / "constraints.txt")]
-    pip("wheel", *constraints, "--no-deps", "--wheel-dir", str(folder), *SOURCE_ONLY)
     platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in GLIBC_MINORS]
     pip(
         "download",
         *constraints,
         "--dest",
-        str(folder),
-        "--find-links",
         str(folder),
         "--only-binary=:all:",
         "--implementation=cp",

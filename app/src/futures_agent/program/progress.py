@@ -11,9 +11,10 @@ import sys
 import time
 from types import TracebackType
 
-import sdnotify
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from futures_agent.program.notify import notify
 
 _log = logging.getLogger(__name__)
 _LOG_EVERY_S = 10.0
@@ -31,7 +32,6 @@ class Reporter:
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._systemd = sdnotify.SystemdNotifier()
         self._bar: Progress | None = None
         self._task: int | None = None
         self._status_at = float("-inf")
@@ -39,15 +39,15 @@ class Reporter:
 
     def ready(self) -> None:
         """Tell systemd that the program is up: without it even exit 0 counts as a failure."""
-        self._systemd.notify("READY=1\nSTATUS=starting")
+        notify("READY=1\nSTATUS=starting")
 
     def alive(self) -> None:
         """Feed the watchdog: call it after real progress only, or in a wait that has a bound."""
-        self._systemd.notify("WATCHDOG=1")
+        notify("WATCHDOG=1")
 
     def status(self, text: str) -> None:
         """Set the one line that `systemctl status` shows."""
-        self._systemd.notify(f"STATUS={text}\nWATCHDOG=1")
+        notify(f"STATUS={text}\nWATCHDOG=1")
         self._status_at = time.monotonic()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=text)  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ class Reporter:
         """Report that `done` of `total` pieces of work are finished."""
         now = time.monotonic()
         if now - self._status_at >= _STATUS_EVERY_S:
-            self._systemd.notify(f"STATUS={text} ({done}/{total})\nWATCHDOG=1")
+            notify(f"STATUS={text} ({done}/{total})\nWATCHDOG=1")
             self._status_at = now
         if sys.stderr.isatty():
             self._draw(done, total, text)
