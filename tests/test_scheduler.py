@@ -33,7 +33,13 @@ def elapses(expression: str, zone: str) -> list[dt.datetime]:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed (Debian: systemd)")
     said = subprocess.run(
-        ["systemd-analyze", "calendar", "--iterations=24", f"--base-time=@{ONE_DAY.timestamp():.0f}", expression],
+        [
+            "systemd-analyze",
+            "calendar",
+            "--iterations=24",
+            f"--base-time=@{ONE_DAY.timestamp():.0f}",
+            expression,
+        ],
         env={**os.environ, "TZ": zone, "LC_ALL": "C"},
         capture_output=True,
         text=True,

@@ -30,7 +30,9 @@ def systemd_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for unit in SYSTEMD.glob(pattern):
             shutil.copy(unit, units)
     programs = [root / "usr/local/bin/agentctl"]
-    programs += [root / "usr/local/lib/crypto-futures-agent" / one.name for one in (SYSTEMD / "scripts").iterdir()]
+    programs += [
+        root / "usr/local/lib/crypto-futures-agent" / one.name for one in (SYSTEMD / "scripts").iterdir()
+    ]
     for program in programs:
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text("#!/bin/sh\n")

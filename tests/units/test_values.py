@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from units.unit_files import JOBS, SYSTEMD, keys, unit
 
 from futures_agent.errors import ExitCode
+from units.unit_files import JOBS, SYSTEMD, keys, unit
 
 SLICES = {  # memory, CPU share of the host
     "agent": (None, 90),
@@ -87,9 +87,8 @@ def test_frequent_jobs_have_no_start_limit(job):
 
 def test_exit_codes_that_no_retry_would_change():
     never = {int(code) for code in unit("backtest.service")["RestartPreventExitStatus"][0].split()}
-    assert never == {
-        ExitCode.USAGE, ExitCode.BLOCKED, ExitCode.HELD, ExitCode.CORRUPT, ExitCode.INTERRUPTED, ExitCode.CONFIG
-    }  # fmt: skip
+    hopeless = ("USAGE", "BLOCKED", "HELD", "CORRUPT", "INTERRUPTED", "CONFIG")
+    assert never == {ExitCode[name] for name in hopeless}
     fine = {int(code) for code in unit("backtest.service")["SuccessExitStatus"][0].split()}
     assert fine == {ExitCode.GATE_FAILED, ExitCode.INTERRUPTED}
 
@@ -119,11 +118,15 @@ def test_programs_that_units_call_are_shipped(path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted(SYSTEMD.glob("*.*")) + sorted((SYSTEMD / "backtest.service.d").iterdir()), ids=lambda path: path.name
+    "path",
+    sorted(SYSTEMD.glob("*.*")) + sorted((SYSTEMD / "backtest.service.d").iterdir()),
+    ids=lambda path: path.name,
 )
 def test_files_say_who_they_are(path):
     if path.suffix in {".service", ".timer", ".slice"}:
         assert path.read_text().startswith("# SPDX-License-Identifier: MIT\n")
-        assert unit(path.name)["Documentation"][0].startswith("file:/usr/local/share/doc/crypto-futures-agent/")
+        assert unit(path.name)["Documentation"][0].startswith(
+            "file:/usr/local/share/doc/crypto-futures-agent/"
+        )
     elif path.is_file():
         assert path.read_text().startswith("#")

@@ -21,7 +21,9 @@ def test_verify_prints_nothing(analyze, name):
     assert (said.stdout, said.stderr) == ("", "")
 
 
-@pytest.mark.parametrize("wrong", ["Restrat=on-failure", "WatchdogSec=two minutes", "SystemCallFilter=@nonsense"])
+@pytest.mark.parametrize(
+    "wrong", ["Restrat=on-failure", "WatchdogSec=two minutes", "SystemCallFilter=@nonsense"]
+)
 def test_a_typo_would_be_seen(analyze, systemd_root, tmp_path, wrong):
     shutil.copytree(systemd_root, tmp_path / "root", symlinks=True)
     service = tmp_path / "root/etc/systemd/system/backtest.service"
@@ -56,6 +58,10 @@ def test_exposure(analyze, name, most):
 def test_an_open_unit_would_exceed_the_threshold(analyze, systemd_root, tmp_path):
     shutil.copytree(systemd_root, tmp_path / "root", symlinks=True)
     service = tmp_path / "root/etc/systemd/system/backtest.service"
-    service.write_text("".join(line for line in service.open() if not line.startswith(("Protect", "Private"))))
-    judged = analyze("security", "--offline=true", "--threshold=10", "backtest.service", root=tmp_path / "root")
+    service.write_text(
+        "".join(line for line in service.open() if not line.startswith(("Protect", "Private")))
+    )
+    judged = analyze(
+        "security", "--offline=true", "--threshold=10", "backtest.service", root=tmp_path / "root"
+    )
     assert judged.returncode != 0

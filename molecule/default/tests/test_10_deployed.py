@@ -3,11 +3,17 @@
 import datetime as dt
 
 import pytest
-from conftest import DEPLOYED, DATABASE, STATE
+from agent_host import DATABASE, DEPLOYED, STATE
 
 SHARES = {"agent": 90, "agent-live": 60, "agent-backtest": 30, "agent-jobs": DEPLOYED["units_cpu_share_jobs"]}
 MIB = 1024 * 1024
-LIMITS = {"agent-live": 512, "agent-backtest": 512, "agent-jobs": 384, "agent-observe": 384, "agent-train": 1024}
+LIMITS = {
+    "agent-live": 512,
+    "agent-backtest": 512,
+    "agent-jobs": 384,
+    "agent-observe": 384,
+    "agent-train": 1024,
+}
 TIMES = {
     "backtest": [(23, 30)],
     "data-validation": [(1, 0)],
@@ -22,7 +28,7 @@ def test_nothing_failed(agent):
 def test_agentctl_is_the_current_release(agent):
     release = agent.run("readlink -f /usr/local/bin/agentctl")
     assert release.startswith("/opt/crypto-futures-agent/releases/0.")
-    assert "/etc/crypto-futures-agent/agent.toml" in agent.run("agentctl settings")
+    assert "/etc/crypto-futures-agent/agent.toml" in agent.run("agentctl settings --json")
 
 
 @pytest.mark.parametrize("name", ["agent-jobs", "agent-backtest"])
@@ -31,7 +37,9 @@ def test_users_cannot_log_in(host, name):
     assert (user.shell, user.home, user.group) == ("/usr/sbin/nologin", "/nonexistent", "agent-data")
 
 
-@pytest.mark.parametrize("unit", ["backtest.service", "data-sync.service", "data-validation.service", "agent-live.slice"])
+@pytest.mark.parametrize(
+    "unit", ["backtest.service", "data-sync.service", "data-validation.service", "agent-live.slice"]
+)
 def test_systemd_understands_every_unit(host, unit):
     ran = host.run(f"systemd-analyze verify --man=no {unit}")
     assert (ran.stdout, ran.stderr) == ("", "")
@@ -62,13 +70,12 @@ def test_live_outranks_the_rest(agent):
     assert weight["agent-live"] >= 4 * max(value for name, value in weight.items() if name != "agent-live")
 
 
-def test_shipped_restart_and_watchdog_values(agent):
+def test_shipped_restart_values(agent):
     assert agent.show("backtest", "RestartUSec") == "15s"
     assert agent.show("backtest", "StartLimitBurst") == "3"
     assert agent.show("backtest", "StartLimitIntervalUSec") == "12h"
     assert agent.show("backtest", "RuntimeMaxUSec") == "2h"
     assert agent.show("data-sync", "RuntimeMaxUSec") == "30min"
-    assert {agent.show(job, "WatchdogUSec") for job in ("backtest", "data-sync")} == {"2min"}
     version = int(agent.run("systemctl --version").split()[1])
     if version >= 254:
         assert agent.show("backtest", "RestartSteps") == "1"
@@ -94,16 +101,24 @@ def test_next_elapse_is_the_schedule(agent, job):
 
 
 @pytest.mark.parametrize(
-    "path", [DATABASE, f"{STATE}/db/new", f"{STATE}/exchange/new", f"{STATE}/holds/new", f"{STATE}/jobs/data-sync/new",
-             "/etc/crypto-futures-agent/agent.toml", "/opt/crypto-futures-agent/current/bin/agentctl"]
-)  # fmt: skip
+    "path",
+    [
+        DATABASE,
+        f"{STATE}/db/new",
+        f"{STATE}/exchange/new",
+        f"{STATE}/holds/new",
+        f"{STATE}/jobs/data-sync/new",
+        "/etc/crypto-futures-agent/agent.toml",
+        "/opt/crypto-futures-agent/current/bin/agentctl",
+    ],
+)
 def test_the_backtest_user_cannot_write_what_is_not_its_own(agent, path):
     agent.run(f"runuser -u agent-backtest -- sh -c ': >> {path}'", fails=True)
 
 
-@pytest.mark.parametrize("path", ["/root", "/etc/shadow", "/var/log/journal/*/system.journal"])
-def test_the_backtest_user_cannot_read_what_belongs_to_others(agent, path):
-    agent.run(f"runuser -u agent-backtest -- sh -c 'cat {path} || ls {path}'", fails=True)
+@pytest.mark.parametrize("command", ["ls /root", "cat /etc/shadow", "cat /var/log/journal/*/system.journal"])
+def test_the_backtest_user_cannot_read_what_belongs_to_others(agent, command):
+    agent.run(f"runuser -u agent-backtest -- {command}", fails=True)
 
 
 @pytest.mark.parametrize("path", [f"{STATE}/db", f"{STATE}/exchange"])

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import DATABASE, HISTORY_DAYS, PYTHON, STATE, SYMBOLS
+from agent_host import DATABASE, HISTORY_DAYS, PYTHON, STATE, SYMBOLS
 
 STEPS_MS = {"ohlcv_d1": 86_400_000, "ohlcv_h4": 14_400_000, "ohlcv_h1": 3_600_000}
 PER_DAY = {"ohlcv_d1": 1, "ohlcv_h4": 6, "ohlcv_h1": 24}
@@ -60,7 +60,9 @@ class TestSync:
         since = agent.now()
         agent.run("agentctl data-sync --symbols BTCUSDT")
         agent.run("journalctl --sync")
-        slices = agent.run(f"journalctl --since='{since}' _COMM=agentctl --output=json --output-fields=_SYSTEMD_SLICE")
+        slices = agent.run(
+            f"journalctl --since='{since}' _COMM=agentctl --output=json --output-fields=_SYSTEMD_SLICE"
+        )
         found = {json.loads(line)["_SYSTEMD_SLICE"] for line in slices.splitlines()}
         assert found <= {"agent-jobs.slice"}
 
@@ -93,7 +95,8 @@ def plant_gap(agent):
     listed = ",".join(f"'{symbol}'" for symbol in SYMBOLS[::2])
     [[newest]] = agent.query("SELECT max(timestamp) FROM ohlcv_h1")
     first = newest - 8 * 24 * STEPS_MS["ohlcv_h1"]
-    write(agent, f"DELETE FROM ohlcv_h1 WHERE symbol IN ({listed}) AND timestamp BETWEEN {first} AND {first + 18_000_000}")
+    last = first + 5 * STEPS_MS["ohlcv_h1"]
+    write(agent, f"DELETE FROM ohlcv_h1 WHERE symbol IN ({listed}) AND timestamp BETWEEN {first} AND {last}")
 
 
 def write(agent, sql):
@@ -105,7 +108,9 @@ def test_sigterm_in_the_middle_leaves_a_consistent_database(agent):
     agent.run(f"rm {DATABASE}*")
     with agent.simulator("--latency-ms 300"):
         agent.run("systemctl start --no-block data-sync")
-        agent.until(lambda: agent.host.file(DATABASE).exists and sum(agent.counts().values()) > 500, "first candles")
+        agent.until(
+            lambda: agent.host.file(DATABASE).exists and sum(agent.counts().values()) > 500, "first candles"
+        )
         agent.run("systemctl stop data-sync")
         stored = agent.counts()
         assert 0 < sum(stored.values()) < sum(FULL.values()) - 2 * len(FULL), "the fault did not engage"
