@@ -58,13 +58,26 @@ def refuse_to_wait(until_ms):
 def test_programs_of_one_host_together_never_meet_429(simulator_factory, tmp_path):
     limit, requests, scale = 120, 60, 60.0
     simulator = simulator_factory(scale=scale, weight_limit=limit, latency_ms=5)
-    said = run_together(3, [simulator.url, tmp_path / "exchange", scale, limit, requests])
+    said = run_together([[simulator.url, tmp_path / "exchange", scale, limit, requests]] * 3)
     stats = simulator.stats
     assert set(stats["by_status"]) == {"200"}
     assert stats["peak_weight"] <= limit
     # The limit was really in the way: the programs filled minutes and waited for the next.
     assert sum(window.weight for window in stats["windows"]) >= 3 * requests * 2
     assert any("waited=True" in output for output in said), said
+
+
+def test_the_live_trader_never_waits_however_much_the_jobs_ask_for(simulator_factory, tmp_path):
+    limit, scale = 200, 60.0
+    simulator = simulator_factory(scale=scale, weight_limit=limit, latency_ms=5)
+    host = [simulator.url, tmp_path / "exchange", scale, limit]
+    jobs, live = [*host, 150, 0.5], [*host, 25, 0.5, "live"]
+    *greedy, first = run_together([jobs, jobs, live])
+    stats = simulator.stats
+    assert set(stats["by_status"]) == {"200"}
+    assert stats["peak_weight"] <= limit * 0.9
+    assert all("waited=True" in said for said in greedy), greedy  # the limit was in the way of the others
+    assert "waited=False" in first
 
 
 def test_the_simulated_exchange_does_refuse_whoever_ignores_its_limit(simulator_factory):

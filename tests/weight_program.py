@@ -11,12 +11,16 @@ from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings.tree import ExchangeSettings
 
 
-def run_together(count: int, arguments: Sequence[object]) -> list[str]:
-    """Run this program `count` times at once and return what each says; none may fail."""
-    command = [sys.executable, __file__, *map(str, arguments)]
+def run_together(programs: Sequence[Sequence[object]]) -> list[str]:
+    """Run this program once with each list of arguments, all at once; return what each says; none may fail."""
     running = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(count)
+        subprocess.Popen(
+            [sys.executable, __file__, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for arguments in programs
     ]
     for process in running:  # all have started before any sends
         assert process.stdout is not None
@@ -26,22 +30,25 @@ def run_together(count: int, arguments: Sequence[object]) -> list[str]:
         process.stdin.write("go\n")
         process.stdin.flush()
     said = [process.communicate(timeout=50)[0] for process in running]
-    assert [process.returncode for process in running] == [0] * count
+    assert [process.returncode for process in running] == [0] * len(running)
     return said
 
 
-def main(url: str, state_dir: str, scale: str, limit_per_min: str, requests: str) -> None:
+def main(
+    url: str, state_dir: str, scale: str, limit_per_min: str, requests: str, share: str = "1", live: str = ""
+) -> None:
+    """Fetch `requests` pages; as the live trader with a share of 0.9 where `live` is given."""
     waits = []
     settings = ExchangeSettings(
         rest_url=url,
         time_scale=float(scale),
         weight_limit_per_min=int(limit_per_min),
-        weight_limit_share=1.0,
+        weight_limit_share=float(share),
         clock_resync_s=0.5,
     )
     print("ready", flush=True)
     sys.stdin.readline()
-    client = MarketDataClient(settings, Path(state_dir), on_wait=waits.append)
+    client = MarketDataClient(settings, Path(state_dir), live=bool(live), on_wait=waits.append)
 
     def fetch(_: int) -> int:
         return len(client.closed_candles("BTCUSDT", Timeframe.H1, start_ms=None, limit=120))

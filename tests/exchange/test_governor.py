@@ -379,7 +379,7 @@ def test_no_minute_of_the_exchange_ever_sees_more_than_the_limit(tmp_path_factor
 def test_three_processes_with_four_threads_each_never_meet_429(tmp_path):
     limit, requests, scale = 120, 60, 60.0
     with loopback_exchange(scale=scale, weight_limit=limit) as exchange:
-        said = run_together(3, [exchange.url, tmp_path / "exchange", scale, limit, requests])
+        said = run_together([[exchange.url, tmp_path / "exchange", scale, limit, requests]] * 3)
         assert exchange.refused == 0
         assert max(exchange.used.values()) <= limit
     # The limit was really in the way: the programs filled minutes and waited for the next.

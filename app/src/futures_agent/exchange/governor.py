@@ -6,6 +6,9 @@ before it is sent. One whose answer was not in hand while the exchange was certa
 may have been counted in the next one, and is charged there as well. As `ExchangeClock` is never ahead of the
 exchange, the host's own requests then cannot exceed the budget in any minute, whatever they took to travel.
 
+The live trader comes first. Jobs send only while the host's use stays under a lower share of the limit than
+the live trader's: whatever they do, the difference between the two shares is there for it, in every minute.
+
 Some endpoints weigh nothing and are counted in pools of their own, so many requests in so many minutes. Where
 the exchange's windows begin and end is not documented, so at most half of a pool is used in one of ours: two
 adjacent ones together then hold no more than the limit, wherever the exchange's lies.
@@ -83,7 +86,7 @@ class WeightGovernor:
     limit_per_min : int
         The exchange's limit; `limit_per_min` may be set again when the exchange states another.
     share : float
-        Part of the limit that this host's programs may use together, in (0, 1].
+        Part of the limit up to which this program may bring the host's use, in (0, 1].
     clock : ExchangeClock
     on_wait : callable, optional
         Called with the end of the wait (ms UTC, exchange time) at its start and about twice a second,
@@ -115,7 +118,7 @@ class WeightGovernor:
 
     @property
     def budget(self) -> int:
-        """Weight per minute that the host's programs may use together."""
+        """Weight per minute to which this program may bring the host's use."""
         return int(self.limit_per_min * self._share)
 
     def reserve(self, weight: int) -> Reservation:

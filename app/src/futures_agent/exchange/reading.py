@@ -39,6 +39,8 @@ class ReadingClient:
     settings : ExchangeSettings
     state_dir : Path
         What the host's programs share about the exchange (`settings.paths.exchange_state`).
+    live : bool
+        Whether this is the live trader, whose share of the weight limit jobs leave alone.
     on_wait : callable, optional
         Called while waiting for the rate limit with the end of the wait (ms UTC, exchange time), about
         twice a second, from the waiting thread; what it raises ends the wait.
@@ -60,6 +62,7 @@ class ReadingClient:
         settings: ExchangeSettings,
         state_dir: Path,
         *,
+        live: bool = False,
         on_wait: Callable[[int], None] | None = None,
     ) -> None:
         self._transport = Transport(settings)
@@ -67,8 +70,9 @@ class ReadingClient:
         self._clock_file = state_dir / CLOCK_FILE
         saved = ExchangeClock.load(self._clock_file)
         self.clock = saved if saved.scale == settings.time_scale else ExchangeClock(settings.time_scale)
+        share = settings.weight_share(live=live)
         self._governor = WeightGovernor(
-            state_dir, settings.weight_limit_per_min, settings.weight_limit_share, self.clock, on_wait=on_wait
+            state_dir, settings.weight_limit_per_min, share, self.clock, on_wait=on_wait
         )
         self.requests = 0
         self.weight_used = 0

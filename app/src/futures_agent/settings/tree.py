@@ -19,6 +19,7 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 PositiveInt = Annotated[int, Meta(gt=0)]
 PositiveFloat = Annotated[float, Meta(gt=0)]
 NonNegativeFloat = Annotated[float, Meta(ge=0)]
+TimeOfDay = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 
 # Sixty liquid coin perpetuals; the inventory replaces the list.
@@ -87,13 +88,18 @@ class ExchangeSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     rest_url: HttpUrl = "https://fapi.binance.com"
     weight_limit_per_min: PositiveInt = 2400  # replaced by what exchangeInfo says
-    weight_limit_share: Share = 0.5
+    weight_limit_share: Share = 0.5  # what jobs may bring the host's use to
+    live_weight_limit_share: Share = 0.9  # what the live trader may; the difference is its own
     connect_timeout_s: PositiveFloat = 3.05
     read_timeout_s: PositiveFloat = 10.0
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 8
     close_grace_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000  # a candle counts as closed this late
     clock_resync_s: PositiveFloat = 300.0
     time_scale: Annotated[float, Meta(gt=0, le=100_000)] = 1.0  # >1 only against a simulator's fast clock
+
+    def weight_share(self, *, live: bool) -> float:
+        """Return the share of the limit up to which a job, or the live trader, may bring the host's use."""
+        return max(self.weight_limit_share, self.live_weight_limit_share) if live else self.weight_limit_share
 
 
 class DataSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,6 +114,13 @@ class DataSettings(Struct, frozen=True, forbid_unknown_fields=True):
     stale_after_h_m15: PositiveFloat = 2.0
     coverage_min: Share = 0.95
     max_gap_candles: Annotated[int, Meta(ge=0)] = 2
+    max_disagreements: Annotated[int, Meta(ge=0)] = 5  # bars of a series that contradict its finer bars
+    volume_tolerance: NonNegativeFloat = 1e-3  # relative difference of volume between timeframes
+    jump_sigmas: PositiveFloat = 25.0  # a warning beyond so many robust sigmas of log return
+    zero_volume_candles: PositiveInt = 24  # a warning from so many candles in a row without a trade
+    zombie_candles: PositiveInt = 72  # newest H1 (else finest) candles without a trade: excluded
+    excluded_max: Share = 0.5  # share of the symbols that may be excluded before the data count as bad
+    renames: dict[SymbolName, SymbolName] = field(default_factory=dict)  # OLD = "NEW", as the exchange did
 
     def stale_after_ms(self, timeframe: Timeframe) -> int:
         """Return the age, in ms, past which the newest closed candle is stale."""
@@ -122,12 +135,22 @@ class DataSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class SyncSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The data-sync job."""
 
-    page_limit: Annotated[int, Meta(ge=1, le=1500)] = 499  # the cheapest page per candle
-    refetch_candles: Annotated[int, Meta(ge=0, le=50)] = 2  # newest stored candles asked for again
+    prefer: Literal["weight", "latency"] = "weight"  # pages of 499 candles (cheapest each) or 1500 (fewest)
+    refetch_candles: Annotated[int, Meta(ge=0, le=50)] = 2  # newest stored ones asked for with new ones
+    full_time_utc: TimeOfDay = "00:30"  # the first run from then on is the day's full pass
+    full_refetch_candles: Annotated[int, Meta(ge=0, le=1500)] = 48  # newest stored ones a full pass compares
+    hole_settled_days: NonNegativeFloat = 7.0  # a hole the exchange confirmed is asked for again until then
+    repair_days: PositiveFloat = 7.0  # what data-validation has fetched again when it fails
+    repair_limit_s: PositiveFloat = 120.0
     attempts: PositiveInt = 5
     retry_wait_s: PositiveFloat = 5.0
     retry_wait_factor: Annotated[float, Meta(ge=1)] = 3.0
     retry_jitter: Annotated[float, Meta(ge=0, le=1)] = 0.1
+
+    @property
+    def page_limit(self) -> int:
+        """Candles asked for in one request."""
+        return 499 if self.prefer == "weight" else 1500
 
 
 class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -205,7 +228,7 @@ class BacktestSettings(Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
     days: Annotated[int, Meta(ge=1, le=3650)] = 365
     initial_equity: PositiveFloat = 10_000.0
-    start_time_utc: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "23:30"
+    start_time_utc: TimeOfDay = "23:30"
     late_limit_min: PositiveFloat = 10.0  # a timer start later than this is skipped
     keep_results: PositiveInt = 90
 
