@@ -204,7 +204,7 @@ BAD: dict[str, tuple[Callable[[Path, pd.DataFrame], Path], str]] = {
     "empty folder": (lambda folder, hours: folder, r"expected files such as klines_1h\.parquet"),
     "other suffix": (
         lambda folder, hours: write(folder / "klines_1h.txt", hours),
-        "not a data set; expected a file",
+        "not a file of candles; expected",
     ),
     "missing columns": (
         lambda folder, hours: write(folder / "klines_1h.csv", hours.drop(columns=["close", "volume"])),
@@ -220,51 +220,53 @@ BAD: dict[str, tuple[Callable[[Path, pd.DataFrame], Path], str]] = {
     ),
     "odd interval column": (
         lambda folder, hours: write(folder / "klines.csv", hours, interval="2y"),
-        "column interval: unknown '2y'",
+        "1440 × unknown interval, such as klines.csv:2: BTCUSDT,2y",
     ),
     "empty symbol": (
         lambda folder, hours: write(folder / "klines_1h.csv", hours, symbol=None),
-        "symbol: empty",
+        "1440 × symbol not written as the exchange does",
     ),
     "words for numbers": (
         lambda folder, hours: write(folder / "klines_1h.csv", hours, close="high"),
-        "BTCUSDT 1h: column close: not numbers",
+        "BTCUSDT 1h: 480 × not a number, such as klines_1h.csv:2: BTCUSDT",
     ),
     "seconds": (
         lambda folder, hours: write(folder / "klines_1h.csv", hours, open_time=hours["open_time"] // 1000),
-        "open_time must be milliseconds UTC on the 1h grid",
+        "open_time is not ms UTC",
     ),
     "off the grid": (
         lambda folder, hours: write(folder / "klines_1h.csv", hours, open_time=hours["open_time"] + 1),
-        "open_time must be milliseconds UTC on the 1h grid",
+        "open_time off the grid",
     ),
     "twice": (
-        lambda folder, hours: write(folder / "klines_1h.csv", pd.concat([hours, hours.tail(1)])),
-        "SOLUSDT 1h: the same open_time occurs twice",
+        lambda folder, hours: write(
+            folder / "klines_1h.csv", pd.concat([hours, hours.tail(1).assign(close=hours["low"].iloc[-1])])
+        ),
+        "SOLUSDT 1h: 2 × same open_time, different values",
     ),
     "negative": (
         lambda folder, hours: write(folder / "klines_1h.csv", hours, volume=-1.0),
-        "missing, negative",
+        "a volume or count is negative",
     ),
     "missing price": (
         lambda folder, hours: write(folder / "klines_1h.csv", hours, open=None),
-        "missing, negative",
+        "a value is missing or infinite",
     ),
     "upside down": (
         lambda folder, hours: write(folder / "klines_1h.csv", hours, high=hours["low"] / 2),
-        "outside low…high",
+        "open or close outside low…high",
     ),
     "endless turnover": (
         lambda folder, hours: write(folder / "klines_1h.csv", hours, quote_volume=float("inf")),
-        "missing, negative",
+        "a value is missing or infinite",
     ),
     "negative trades": (
         lambda folder, hours: write(folder / "klines_1h.csv", hours, trades=-2),
-        "missing, negative",
+        "a volume or count is negative",
     ),
     "dates": (
         lambda folder, hours: write(folder / "klines_1h.csv", hours, open_time="2026-01-01 00:00"),
-        "column open_time: not numbers",
+        "480 × not a number",
     ),
     "no rows": (lambda folder, hours: write(folder / "klines_1h.csv", hours.head(0)), "holds no candles"),
 }
@@ -297,10 +299,14 @@ def test_unreadable_files_are_refused_in_one_line(tmp_path: Path, name: str, con
     assert "\n" not in str(refusal.value)
 
 
-def test_the_same_candles_in_two_files_are_refused(tmp_path: Path, hours: pd.DataFrame) -> None:
-    hours.to_parquet(tmp_path / "klines_1h.parquet")
-    hours.to_csv(tmp_path / "klines_1h.csv", index=False)
-    with pytest.raises(Refuse, match="1h is also in another file"):
+def test_files_may_overlap_but_not_contradict_each_other(tmp_path: Path, hours: pd.DataFrame) -> None:
+    hours.head(1_000).to_parquet(tmp_path / "klines_1h.parquet")
+    hours.tail(1_000).to_csv(tmp_path / "klines_1h.csv", index=False)
+    source = RecordedCandles.load(tmp_path)
+    for symbol in SYMBOLS:
+        assert prices(source.series(symbol, Timeframe.H1, END)) == prices(generated(symbol, Timeframe.H1))
+    hours.tail(1_000).assign(volume=1.0).to_csv(tmp_path / "klines_1h.csv", index=False)
+    with pytest.raises(Refuse, match="same open_time, different values"):
         RecordedCandles.load(tmp_path)
 
 
@@ -318,12 +324,11 @@ def test_the_interval_is_found_among_other_words_of_a_name(tmp_path: Path, hours
     assert len(RecordedCandles.load(path).series("BTCUSDT", Timeframe.H1, END)) == 480
 
 
-@pytest.mark.parametrize("library", ["pandas", "pyarrow"])
 def test_a_missing_library_is_named(
-    tmp_path: Path, hours: pd.DataFrame, library: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hours: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hours.to_parquet(tmp_path / "klines_1h.parquet")
-    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(Refuse, match="install the extra"):
         RecordedCandles.load(tmp_path)
 

@@ -1,9 +1,6 @@
 """Recorded candles: a folder or a file of Parquet or CSV becomes a market.
 
-Layout: one row per candle with the columns symbol, open_time (ms UTC), open, high, low, close, volume
-(base units), and where known quote_volume and trades; further columns are ignored. The timeframe stands
-in the file's name (klines_1h.parquet, klines_4h.csv.gz) or in a column `interval`. Of a folder only the
-files klines_* are read.
+`interchange.layout` says which files and columns are understood.
 """
 
 from __future__ import annotations
@@ -182,7 +179,7 @@ def _span(timeframe: Timeframe, candles: Candles) -> int:
 
 
 def _estimated(candles: Candles, grid: Grid) -> Candles:
-    """Return candles on the grid; turnover, trades (negative: unknown) and taker volumes are estimated."""
+    """Return candles on the grid; turnover, trades and taker volumes are estimated where unknown."""
     filled = candles.copy()
     for name in ("open", "high", "low", "close"):
         filled[name] = on_grid(candles[name], grid.price)
@@ -195,6 +192,10 @@ def _estimated(candles: Candles, grid: Grid) -> Candles:
     filled["trades"] = np.where(candles["trades"] < 0, guessed, candles["trades"])
     span = np.maximum(filled["high"] - filled["low"], 10.0**-grid.price)
     share = 0.5 + 0.12 * (filled["close"] - filled["open"]) / span
-    filled["taker_buy_volume"] = on_grid(volume * share, grid.volume)
-    filled["taker_buy_quote_volume"] = on_grid(quote * share, grid.quote)
+    for name, total, decimals in (
+        ("taker_buy_volume", volume, grid.volume),
+        ("taker_buy_quote_volume", quote, grid.quote),
+    ):
+        taken = np.where(np.isnan(candles[name]), total * share, candles[name])
+        filled[name] = on_grid(taken, decimals)
     return filled
