@@ -45,7 +45,8 @@ def test_status_and_timer_tell_the_verdict(agent):
     assert f"backtest {status}" in agent.journal("backtest.timer")
 
 
-def test_has_no_network(agent):
+def test_is_watched_and_has_no_network(agent):
+    assert agent.show("backtest", "WatchdogUSec") == "2min"
     assert agent.show("backtest", "PrivateNetwork") == "yes"
     assert "BACKTEST_ISOLATED=1" in agent.show("backtest", "Environment")
 
@@ -98,19 +99,27 @@ def test_bad_settings_are_not_tried_again(agent):
         assert agent.show("backtest", "NRestarts") == "0"
 
 
+HANGING = """\
+import faulthandler, time
+from futures_agent.program.notify import notify
+faulthandler.enable()
+notify("READY=1")
+def work():
+    time.sleep(600)
+work()
+"""
+
+
 def test_hanging_it_is_dumped_and_killed(agent):
     since = agent.now()
-    hang = f"{STATE}/jobs/backtest/hang.py"
-    agent.run(
-        f"printf '%s' 'import faulthandler, time\nfrom futures_agent.program.notify import notify\nfaulthandler.enable()\n"
-        f'notify("READY=1")\ndef work():\n    time.sleep(600)\nwork()\n\' > {hang}'
-    )
+    program = f"{STATE}/jobs/backtest/hanging.py"
+    agent.run(f"printf '%s' '{HANGING}' > {program}")
     try:
-        with agent.drop_in("backtest.service", crash(f"{PYTHON} {hang}") + "Restart=no\n"):
+        with agent.drop_in("backtest.service", crash(f"{PYTHON} {program}") + "Restart=no\n"):
             assert agent.start("backtest")[0] == "watchdog"
-            assert 'hang.py", line 6 in work' in agent.journal("backtest", since)
+            assert 'hanging.py", line 6 in work' in agent.journal("backtest", since)
     finally:
-        agent.run(f"rm {hang}")
+        agent.run(f"rm {program}")
 
 
 def test_out_of_memory_kills_the_backtest_and_nobody_else(agent):
