@@ -9,7 +9,7 @@ from __future__ import annotations
 import faulthandler
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -150,6 +150,72 @@ def backtest(symbols: SymbolsOption = None) -> None:
 
     in_own_slice(job.NAME)
     _end(job.run(_logged(), _symbols(symbols)))
+
+
+@app.command("import")
+def import_candles(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files of candles (Parquet, CSV, CSV.GZ, the exchange's ZIP) or folders of them."
+        ),
+    ],
+    symbol: Annotated[
+        str | None, typer.Option(help="Of files that do not tell; of others only this one.")
+    ] = None,
+    timeframe: Annotated[str | None, typer.Option(help="Likewise: D1, H4, H1 or M15.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the verdict and touch nothing.")] = False,
+    accept_repairs: Annotated[
+        bool, typer.Option("--accept-repairs", help="Leave bad rows out instead of refusing their series.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Where a stored candle differs, take the file's.")
+    ] = False,
+) -> None:
+    """Store candles from files, after judging every row."""
+    from futures_agent.interchange import importing
+    from futures_agent.program.slices import in_own_slice
+
+    in_own_slice("data-sync", same_directory=True)  # its user owns the database
+    frames = _timeframes(timeframe)
+    if frames and len(frames) > 1:
+        raise Refuse("--timeframe: name one; files that tell theirs need none")
+    request = importing.ImportRequest(
+        paths=tuple(files),
+        symbol=symbol,
+        timeframe=frames[0] if frames else None,
+        accept_repairs=accept_repairs,
+        overwrite=overwrite,
+    )
+    _end((importing.dry_run if dry_run else importing.run)(_settings(), request))
+
+
+@app.command()
+def export(
+    output: Annotated[Path, typer.Option(help="Folder for one file per timeframe, or one file.")],
+    file_format: Annotated[
+        Literal["csv", "parquet"], typer.Option("--format", help="Of the files.")
+    ] = "parquet",
+    symbols: SymbolsOption = None,
+    timeframes: TimeframesOption = None,
+    since: Annotated[str | None, typer.Option("--from", help="First open time: 2025-01-01.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Open times before this: 2026-01-01.")] = None,
+) -> None:
+    """Write stored candles into files that import and the simulator read."""
+    from futures_agent.clock import parse_utc
+    from futures_agent.interchange.exporting import ExportRequest, export_candles
+
+    settings = _settings()
+    request = ExportRequest(
+        output=output,
+        format=file_format,
+        symbols=tuple(_symbols(symbols) or settings.data.symbols),
+        timeframes=tuple(_timeframes(timeframes) or settings.data.frames),
+        first_ms=parse_utc(since) if since else 0,
+        end_ms=parse_utc(until) if until else 2**62,
+    )
+    for one in export_candles(settings, request):
+        print(f"{one.path}: {one.candles} candles")
 
 
 @app.command()

@@ -13,10 +13,11 @@ import sys
 _UNDER_SYSTEMD = "INVOCATION_ID"
 
 
-def in_own_slice(job: str) -> None:
+def in_own_slice(job: str, *, same_directory: bool = False) -> None:
     """Run this command again under systemd as `job`'s user and in its slice, where there is such a unit.
 
     Does nothing when the process was started by systemd, by an ordinary user, or on a host without the unit.
+    With `same_directory` relative paths on the command line keep their meaning.
     """
     if os.geteuid() != 0 or _UNDER_SYSTEMD in os.environ or not os.path.isdir("/run/systemd/system"):
         return
@@ -37,6 +38,7 @@ def in_own_slice(job: str) -> None:
             f"--slice={unit['Slice']}",
             f"--uid={unit['User']}",
             "--property=UMask=0027",
+            *(["--same-dir"] if same_directory else []),
             *environment,
             *settings,
             "--",

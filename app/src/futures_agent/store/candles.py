@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import apsw
 import msgspec
@@ -18,7 +19,6 @@ from futures_agent.market.timeframe import Timeframe
 from futures_agent.store.database import database_errors
 
 _VALUES = FULL_CANDLE.names[1:]  # type: ignore[index]  # the columns after `timestamp`
-_READ_COLUMNS = ", ".join(CANDLE.names)  # type: ignore[arg-type]
 
 
 class SeriesCount(msgspec.Struct, frozen=True):
@@ -77,23 +77,34 @@ def upsert_candles(db: apsw.Connection, timeframe: Timeframe, symbol: str, candl
 
 
 def read_candles(
-    db: apsw.Connection, timeframe: Timeframe, symbols: Sequence[str], start_ms: int, end_ms: int
+    db: apsw.Connection,
+    timeframe: Timeframe,
+    symbols: Sequence[str],
+    start_ms: int,
+    end_ms: int,
+    *,
+    dtype: np.dtype[Any] = CANDLE,
 ) -> dict[str, Candles]:
     """Read candles with open times in [start_ms, end_ms), ms UTC.
 
+    Parameters
+    ----------
+    dtype : dtype
+        CANDLE, or FULL_CANDLE for everything that is stored.
+
     Returns
     -------
-    dict of str to ndarray of CANDLE, shape (n,)
+    dict of str to ndarray of `dtype`, shape (n,)
         Ascending in time; every symbol asked for is there, empty where nothing is stored.
     """
     sql = (
-        f"SELECT {_READ_COLUMNS} FROM {timeframe.table} "
+        f"SELECT {', '.join(dtype.names or ())} FROM {timeframe.table} "
         "WHERE symbol = ? AND timestamp >= ? AND timestamp < ? ORDER BY timestamp"
     )
     with database_errors(Path(db.filename)):
         # The cursor feeds the array row by row: no list of a year of tuples in between.
         return {
-            symbol: np.fromiter(db.execute(sql, (symbol, start_ms, end_ms)), dtype=CANDLE)
+            symbol: np.fromiter(db.execute(sql, (symbol, start_ms, end_ms)), dtype=dtype)
             for symbol in symbols
         }
 
