@@ -1,0 +1,98 @@
+"""Roles document what they do: argument specs, defaults and the example inventory agree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+ROLES = sorted(path.name for path in (REPOSITORY / "roles").iterdir())
+
+
+def load(path: Path) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def options(role: str) -> dict:
+    return load(REPOSITORY / "roles" / role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_argument_specs_are_the_defaults(role):
+    defaults = load(REPOSITORY / "roles" / role / "defaults/main.yml")
+    assert {name: spec["default"] for name, spec in options(role).items()} == defaults
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_option_is_named_after_its_role_and_described(role):
+    for name, spec in options(role).items():
+        assert name.startswith(f"{role}_")
+        assert spec["description"].rstrip().endswith((".", "]."))
+
+
+def test_site_runs_every_role_in_order():
+    [play] = load(REPOSITORY / "site.yml")
+    assert [entry["role"] for entry in play["roles"]] == ["preflight", "host", "app", "units"]
+    assert sorted(entry["role"] for entry in play["roles"]) == ROLES
+
+
+def test_the_example_inventory_documents_every_variable_a_host_may_differ_in():
+    text = (REPOSITORY / "inventory/production/group_vars/agents.yml").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^(?:# )?([a-z_]+):", text, flags=re.MULTILINE))
+    not_for_hosts = {"app_extras", "app_wheel_cache", "host_packages", "preflight_debian_releases"}
+    known = {name for role in ROLES for name in options(role)}
+    assert documented & known == known - not_for_hosts
+
+
+def test_the_example_inventory_says_the_defaults():
+    text = (REPOSITORY / "inventory/production/group_vars/agents.yml").read_text(encoding="utf-8")
+    shown = yaml.safe_load(re.sub(r"^# (?=[a-z_]+: \S+$)", "", text, flags=re.MULTILINE))
+    examples = {"app_settings", "app_package_index", "host_operators", "units_schedule"}
+    defaults = {name: spec["default"] for role in ROLES for name, spec in options(role).items()}
+    assert {name: value for name, value in shown.items() if name not in examples} == {
+        name: defaults[name] for name in shown if name not in examples
+    }
+    assert len(shown.keys() - examples) >= 12
+
+
+def test_the_example_settings_are_the_defaults():
+    import msgspec
+
+    from futures_agent.settings import Settings
+
+    text = load(REPOSITORY / "inventory/production/group_vars/agents.yml")["app_settings"]
+    assert msgspec.convert(text, Settings) == Settings()
+
+
+@pytest.mark.parametrize("name", ["production", "staging"])
+def test_shipped_inventories_name_example_hosts_only(name):
+    hosts = load(REPOSITORY / f"inventory/{name}/hosts.yml")["agents"]["hosts"]
+    assert all(host["ansible_host"].endswith(".example.net") for host in hosts.values())
+
+
+def test_only_the_local_inventory_touches_this_machine():
+    assert load(REPOSITORY / "inventory/local/hosts.yml")["agents"]["hosts"] == {
+        "localhost": {"ansible_connection": "local"}
+    }
+    assert "inventory = inventory/production\n" in (REPOSITORY / "ansible.cfg").read_text(encoding="utf-8")
+
+
+def test_settings_of_the_inventory_become_toml():
+    import json
+    import tomllib
+
+    from jinja2 import Environment
+
+    environment = Environment(trim_blocks=True, autoescape=False)
+    environment.filters["to_json"] = json.dumps
+    template = environment.from_string((REPOSITORY / "roles/app/templates/agent.toml.j2").read_text("utf-8"))
+    settings = {
+        "strategy": {"params": {"fast": 10, "note": 'a "quoted" word'}, "name": "ema_cross"},
+        "backtest": {"enabled": False, "initial_equity": 5000.5},
+        "data": {"symbols": ["BTCUSDT", "ETHUSDT"]},
+    }
+    assert tomllib.loads(template.render(app_settings=settings, ansible_managed="managed")) == settings
+    assert tomllib.loads(template.render(app_settings={}, ansible_managed="managed")) == {}
