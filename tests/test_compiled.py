@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from futures_agent.compiled import Compiled, bind, is_kernel, kernel
+from futures_agent.compiled import Compiled, bind, is_kernel, kernel, source_digest
 from futures_agent.errors import Refuse, Retry
 
 LENGTH = 3
@@ -53,6 +53,14 @@ VALUES = np.array([1.0, 2.0])
 
 def compiled_files(cache: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb*")}
+
+
+def test_a_source_digest_changes_with_a_kernel_further_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = source_digest(outer)
+    assert source_digest(outer) == before
+    assert source_digest(bind(outer, inner=double)) != before
+    monkeypatch.setitem(outer.__globals__, "LENGTH", 4)  # what `inner` multiplies by
+    assert source_digest(outer) != before
 
 
 def test_a_kernel_stays_the_plain_function() -> None:

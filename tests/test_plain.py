@@ -50,3 +50,20 @@ def test_fields_are_plain_python_numbers() -> None:
     point = plain_type(POINT)(np.zeros(1, POINT)[0].item())
     assert type(point.x) is float
     assert type(point.hits) is int
+
+
+def test_arrays_within_records_are_lists_of_plain_numbers() -> None:
+    shape = plain_type(SHAPE)(np.zeros(1, SHAPE)[0].item())
+    assert shape.sides == [0.0, 0.0]
+    assert type(shape.sides[0]) is float
+
+
+def test_a_field_may_have_any_name() -> None:
+    odd = np.dtype([("values", np.float64), ("fields", np.int64)])
+    rows = np.zeros(1, odd)
+
+    def fill(rows: Any) -> None:
+        rows[0].values, rows[0].fields = 1.5, 2
+
+    run_plain(fill, rows)
+    assert rows.tolist() == [(1.5, 2)]

@@ -165,24 +165,34 @@ def _with_compiled_callees(function: FunctionType, done: dict[FunctionType, Any]
     return _copy(function, names)
 
 
-def _digest(function: FunctionType) -> str:
-    """Return what decides the machine code: versions, and source and constants of all kernels reached."""
-    try:
-        import numba
-    except ImportError:
-        raise Refuse("numba is not installed: pip install 'crypto-futures-agent[backtest]'") from None
-    reached, waiting = {function}, [function]
+def source_digest(function: Callable[..., Any]) -> str:
+    """Return a digest of the source and the constants of the kernel `function` and all it calls.
+
+    Equal digests mean equal results: whoever keeps what a kernel worked out keeps this beside it.
+    """
+    reached = {cast(FunctionType, function)}
+    waiting = list(reached)
     while waiting:
         new = {callee for _, callee in _callees(waiting.pop())} - reached
         reached |= new
         waiting += new
-    digest = hashlib.sha256(f"{sys.version} {numba.__version__} {np.__version__}".encode())
+    digest = hashlib.sha256()
     for path in sorted({Path(each.__code__.co_filename) for each in reached}):
         if path.is_file():  # otherwise numba says that it cannot cache it
             digest.update(path.read_bytes())
     for identity in sorted(repr(_identity(each)) for each in reached):
         digest.update(identity.encode())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
+
+
+def _digest(function: FunctionType) -> str:
+    """Return what decides the machine code: versions, and all that `source_digest` sees."""
+    try:
+        import numba
+    except ImportError:
+        raise Refuse("numba is not installed: pip install 'crypto-futures-agent[backtest]'") from None
+    versions = f"{sys.version} {numba.__version__} {np.__version__} {source_digest(function)}"
+    return hashlib.sha256(versions.encode()).hexdigest()[:16]
 
 
 def _identity(function: FunctionType) -> tuple[Any, ...]:

@@ -1,8 +1,8 @@
 """Running a kernel as plain Python: records become objects, and are written back when it is done.
 
 Reading a field of a NumPy record from Python costs about a microsecond, a Python attribute a tenth of
-that. Arithmetic on Python floats gives the same bits as compiled code, and a division by zero raises in
-both.
+that; arrays within records become lists for the same reason. Arithmetic on Python floats gives the same
+bits as compiled code, and a division by zero raises in both.
 """
 
 from __future__ import annotations
@@ -15,19 +15,29 @@ import numpy as np
 
 
 class PlainRecord:
-    """One record as a Python object: its fields are attributes, nested records are nested objects."""
+    """One record as a Python object: its fields are attributes, nested records are nested objects.
 
-    __slots__ = ()
-    fields: tuple[tuple[str, np.dtype[Any]], ...]
+    A one-dimensional array of numbers within a record is a list.
+    """
+
+    __slots__: tuple[str, ...] = ()
+    _dtypes: tuple[tuple[str, np.dtype[Any]], ...]
 
     def __init__(self, values: tuple[Any, ...]) -> None:
-        for (name, dtype), value in zip(self.fields, values, strict=True):
-            setattr(self, name, plain_type(dtype)(value) if dtype.names else value)
+        for (name, dtype), value in zip(self._dtypes, values, strict=True):
+            setattr(self, name, _plain_value(dtype, value))
 
-    def values(self) -> tuple[Any, ...]:
-        """Return the fields as NumPy wants to assign them."""
-        found = (getattr(self, name) for name, _ in self.fields)
-        return tuple(value.values() if isinstance(value, PlainRecord) else value for value in found)
+
+def as_tuple(record: PlainRecord) -> tuple[Any, ...]:
+    """Return the fields of `record` as NumPy wants to assign them."""
+    found = (getattr(record, name) for name in record.__slots__)
+    return tuple(as_tuple(value) if isinstance(value, PlainRecord) else value for value in found)
+
+
+def _plain_value(dtype: np.dtype[Any], value: Any) -> Any:
+    if dtype.names:
+        return plain_type(dtype)(value)
+    return value.tolist() if dtype.shape else value
 
 
 @cache
@@ -35,7 +45,9 @@ def plain_type(dtype: np.dtype[Any]) -> type[PlainRecord]:
     """Return the class of plain objects with the fields of `dtype`."""
     names = dtype.names or ()
     return type(
-        "Record", (PlainRecord,), {"__slots__": names, "fields": tuple((name, dtype[name]) for name in names)}
+        "Record",
+        (PlainRecord,),
+        {"__slots__": names, "_dtypes": tuple((name, dtype[name]) for name in names)},
     )
 
 
@@ -84,4 +96,4 @@ class _Rows:
 
     def write_back(self) -> None:
         for row, record in self._seen.items():
-            self._array[row] = record.values()
+            self._array[row] = as_tuple(record)
