@@ -31,7 +31,7 @@ def test_the_demo_ends_with_a_report(tmp_path, recorded, capfd, monkeypatch):
     monkeypatch.setenv("AGENT_DATA__HISTORY_DAYS", "30")
     run_demo(tmp_path / "demo", recorded)
     said = capfd.readouterr().out
-    for step in ("data-sync", "data-validation", "backtest", "status"):
+    for step in ("data-sync", "sentiment-macro", "data-validation", "backtest", "status"):
         assert f"$ agentctl {step}" in said
     results = tmp_path / "demo" / "state" / "backtest" / "results"
     assert f"The report: {results}/latest.html" in said

@@ -155,6 +155,16 @@ def backtest(symbols: SymbolsOption = None) -> None:
 @app.command("import")
 def import_candles(
     files: Annotated[
+@app.command("sentiment-macro")
+def sentiment_macro(symbols: SymbolsOption = None) -> None:
+    """Collect funding, the exchange's statistics and macro series."""
+    from futures_agent.jobs import sentiment_macro as job
+    from futures_agent.program.slices import in_own_slice
+
+    in_own_slice(job.NAME)
+    _end(job.run(_settings(), _symbols(symbols)))
+
+
         list[Path],
         typer.Argument(
             help="Files of candles (Parquet, CSV, CSV.GZ, the exchange's ZIP) or folders of them."

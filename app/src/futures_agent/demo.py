@@ -53,7 +53,7 @@ def run_demo(directory: Path, data: Path | None) -> None:
             # Outside the scratch directory: the second demo compiles nothing.
             "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", str(COMPILED)),
         }
-        for step in (["data-sync"], ["data-validation"], ["backtest"], ["status"]):
+        for step in (["data-sync"], ["sentiment-macro"], ["data-validation"], ["backtest"], ["status"]):
             _run(step, environment)
     report = directory / "state" / "backtest" / "results" / "latest.html"
     print(f"\nDone in {time.monotonic() - began:.0f} s. The report: {report}")

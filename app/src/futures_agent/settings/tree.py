@@ -160,6 +160,14 @@ class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True):
     busy_timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] = 10_000
     writer_lock_wait_s: PositiveFloat = 600.0
 
+class SentimentSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The exchange's funding and statistics, as the sentiment-macro job collects them."""
+
+    period: Literal["5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d"] = "1h"  # of the statistics
+    publication_lag_s: Annotated[int, Meta(ge=0, le=86_400)] = 300  # known this long after their period
+    retry_waits_s: tuple[NonNegativeFloat, ...] = (10.0, 30.0, 60.0)  # before each further attempt; macro too
+
+
 
 class BackupSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The backup and restore-test jobs, and what counts as a good backup."""
@@ -253,5 +261,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     risk: RiskSettings = field(default_factory=RiskSettings)
     costs: CostSettings = field(default_factory=CostSettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    sentiment: SentimentSettings = field(default_factory=SentimentSettings)
     backtest: BacktestSettings = field(default_factory=BacktestSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -90,6 +90,10 @@ def stats_of(venue: Venue) -> dict[str, Any]:
         "banned_418": venue.tally.by_status[418],
         "peak_weight": max((window.weight for window in windows), default=0),
         "windows": windows,
+        "peak_requests": {
+            name: max((window.weight for window in pool.windows()), default=0)
+            for name, pool in venue.pools.items()
+        },
         "pending_faults": venue.faults.pending(),
     }
 
@@ -115,7 +119,8 @@ def _stats(venue: Venue, body: bytes) -> Any:
 
 def _forget_stats(venue: Venue, body: bytes) -> Any:
     venue.tally.clear()
-    venue.limiter.forget()
+    for limiter in (venue.limiter, *venue.pools.values()):
+        limiter.forget()
     return stats_of(venue)
 
 

@@ -38,12 +38,15 @@ class Endpoint:
         Request weight for these parameters, counted whether they are good or not.
     answer : callable
         (venue, parameters, venue time in ms UTC) → JSON body; raises VenueError to refuse.
+    pool : str
+        Counts requests in this pool of the venue's rather than by weight.
     """
 
     method: str
     path: str
     weight: Callable[[Params], int]
     answer: Callable[[Venue, Params, int], bytes]
+    pool: str = ""
 
 
 def rest_routes(venue: Venue, endpoints: Sequence[Endpoint]) -> list[Route]:
@@ -62,10 +65,15 @@ async def _respond(venue: Venue, endpoint: Endpoint | None, request: Request) ->
     await _travel(venue.latency_ms / 2)
     path, params, now_ms = request.url.path, request.query_params, venue.clock.now_ms()
     client = request.client.host if request.client else ""
-    verdict = venue.limiter.admit(client, endpoint.weight(params) if endpoint else 1, now_ms)
-    headers = {"X-MBX-USED-WEIGHT-1M": str(verdict.used)}
+    limiter = venue.pools[endpoint.pool] if endpoint and endpoint.pool else venue.limiter
+    if limiter is venue.limiter:
+        verdict = limiter.admit(client, endpoint.weight(params) if endpoint else 1, now_ms)
+        headers = {"X-MBX-USED-WEIGHT-1M": str(verdict.used)}
+    else:  # what it uses of a pool, the exchange does not tell
+        verdict = venue.limiter.ban(client, now_ms) or limiter.admit(client, 1, now_ms)
+        headers = {}
     if verdict.status != 200:
-        status, body = verdict.status, _refusal(venue, verdict, headers)
+        status, body = verdict.status, _refusal(venue, verdict, limiter.limit, headers)
     elif fault := venue.faults.take(path):
         status, body = fault.status, fault.text(limit=venue.limiter.limit, now_ms=now_ms)
         if fault.retry_after_s is not None:
@@ -82,10 +90,10 @@ async def _respond(venue: Venue, endpoint: Endpoint | None, request: Request) ->
     return Response(body, status, headers, media_type="text/html" if body[:1] == b"<" else _JSON)
 
 
-def _refusal(venue: Venue, verdict: Verdict, headers: dict[str, str]) -> bytes:
+def _refusal(venue: Venue, verdict: Verdict, limit: int, headers: dict[str, str]) -> bytes:
     if venue.retry_after:
         headers["Retry-After"] = str(verdict.retry_after_s)
-    return refusal_body(verdict.status, limit=venue.limiter.limit, until_ms=verdict.banned_until_ms)
+    return refusal_body(verdict.status, limit=limit, until_ms=verdict.banned_until_ms)
 
 
 async def _travel(duration_ms: float) -> None:

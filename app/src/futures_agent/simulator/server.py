@@ -20,6 +20,7 @@ from futures_agent.simulator.faults import Fault
 from futures_agent.simulator.market import Market
 from futures_agent.simulator.rest import rest_routes
 from futures_agent.simulator.rest_market import MARKET_ENDPOINTS
+from futures_agent.simulator.rest_sentiment import SENTIMENT_ENDPOINTS
 from futures_agent.simulator.venue import Venue
 
 _STOP_TIMEOUT_S = 5.0
@@ -62,7 +63,9 @@ class RunningSimulator:
 
 def create_app(venue: Venue) -> Starlette:
     """Return the ASGI application of `venue`."""
-    return Starlette(routes=[*control_routes(venue), *rest_routes(venue, MARKET_ENDPOINTS)])
+    return Starlette(
+        routes=[*control_routes(venue), *rest_routes(venue, (*MARKET_ENDPOINTS, *SENTIMENT_ENDPOINTS))]
+    )
 
 
 @contextmanager

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from futures_agent.clock import SystemClock
+from futures_agent.clock import MINUTE_MS, SystemClock
 from futures_agent.settings.tree import DEFAULT_SYMBOLS
 from futures_agent.simulator.clock import VenueClock
 from futures_agent.simulator.config import SimulatorConfig
 from futures_agent.simulator.faults import FaultPlan
 from futures_agent.simulator.generator import GeneratedCandles
 from futures_agent.simulator.market import CandleSource, Market
+from futures_agent.simulator.sentiment import Sentiment, read_funding_file
 from futures_agent.simulator.weights import WeightLimiter
+
+# Requests that are counted beside the weight, by number: pool -> limit per window.
+FUNDING_POOL, STATISTICS_POOL = "funding", "statistics"
+_POOL_LIMITS = {FUNDING_POOL: 500, STATISTICS_POOL: 1000}
+_POOL_WINDOW_MS = 5 * MINUTE_MS
 
 
 @dataclass
@@ -42,6 +48,12 @@ class Venue:
         self.market = Market(source)
         self.clock = VenueClock(start_ms, config.scale)
         self.limiter = WeightLimiter(config.weight_limit, config.tolerated_refusals)
+        self.pools = {
+            name: WeightLimiter(limit, config.tolerated_refusals, _POOL_WINDOW_MS)
+            for name, limit in _POOL_LIMITS.items()
+        }
+        recorded = read_funding_file(config.dataset) if config.dataset is not None else {}
+        self.sentiment = Sentiment(self.market, config.seed, recorded)
         self.retry_after = config.retry_after
         self.latency_ms = config.latency_ms
         self.faults = FaultPlan()

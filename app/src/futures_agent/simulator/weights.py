@@ -1,5 +1,7 @@
 """Request weight: fixed windows of one venue minute per client address, refusals and bans.
 
+Some endpoints have a window and a count of their own, which a limiter of the same kind keeps.
+
 Source: the exchange's limits page. Weight is counted per address and clock minute; going over it is
 answered with 429, and a client that goes on regardless is banned (418), the longer the more often.
 """
@@ -23,7 +25,7 @@ class Verdict:
     Attributes
     ----------
     used : int
-        Weight of this address in the current minute, this request included.
+        Weight of this address in the current window, this request included.
     status : int
         200, 429 or 418.
     retry_after_s : int
@@ -40,7 +42,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Window:
-    """Weight that one address used in one venue minute."""
+    """Weight that one address used in one window of venue time."""
 
     client: str
     start_ms: int
@@ -63,37 +65,45 @@ class WeightLimiter:
     Parameters
     ----------
     limit : int
-        Weight allowed per address and venue minute.
+        Weight allowed per address and window.
     tolerated_refusals : int
-        So many 429 answers in one minute are forgiven (requests already under way when the first one
+        So many 429 answers in one window are forgiven (requests already under way when the first one
         arrives); the next request bans the address.
+    window_ms : int
+        Length of a window; it begins at a multiple of itself.
     """
 
     limit: int
     tolerated_refusals: int = 10
+    window_ms: int = MINUTE_MS
     _accounts: dict[str, _Account] = field(default_factory=dict)
     _past: deque[Window] = field(default_factory=lambda: deque(maxlen=KEPT_WINDOWS))
 
     def admit(self, client: str, weight: int, now_ms: int) -> Verdict:
         """Count one request of `weight` made at `now_ms` (ms UTC) and say whether it may pass."""
+        if banned := self.ban(client, now_ms):
+            return banned
         account = self._account_at(client, now_ms)
-        if now_ms < account.banned_until_ms:
-            return self._ban_verdict(account, now_ms)
         account.used += weight
         if account.used <= self.limit:
             return Verdict(account.used)
         account.refused += 1
         if account.refused <= self.tolerated_refusals:
-            window_end = (account.window + 1) * MINUTE_MS
+            window_end = (account.window + 1) * self.window_ms
             return Verdict(account.used, 429, retry_after_s=_seconds_up(window_end - now_ms))
         account.banned_until_ms = now_ms + min(FIRST_BAN_MS << account.bans, LONGEST_BAN_MS)
         account.bans = min(account.bans + 1, 16)
         return self._ban_verdict(account, now_ms)
 
+    def ban(self, client: str, now_ms: int) -> Verdict | None:
+        """Return the refusal of an address that is banned at `now_ms`, None for all others."""
+        account = self._account_at(client, now_ms)
+        return self._ban_verdict(account, now_ms) if now_ms < account.banned_until_ms else None
+
     def windows(self) -> list[Window]:
-        """Return every minute in which an address used weight, oldest first, the running ones last."""
+        """Return every window in which an address used weight, oldest first, the running ones last."""
         running = [
-            Window(client, account.window * MINUTE_MS, account.used)
+            Window(client, account.window * self.window_ms, account.used)
             for client, account in self._accounts.items()
             if account.used
         ]
@@ -106,10 +116,10 @@ class WeightLimiter:
 
     def _account_at(self, client: str, now_ms: int) -> _Account:
         account = self._accounts.setdefault(client, _Account())
-        window = now_ms // MINUTE_MS
+        window = now_ms // self.window_ms
         if window != account.window:
             if account.used:
-                self._past.append(Window(client, account.window * MINUTE_MS, account.used))
+                self._past.append(Window(client, account.window * self.window_ms, account.used))
             account.window, account.used, account.refused = window, 0, 0
         return account
 

@@ -1,0 +1,155 @@
+"""sentiment-macro: bring funding, the exchange's statistics and the macro series up to date.
+
+Each source is asked from where its stored values end. A source that is dead, or needs a key that is not
+there, is named in the outcome line; the others go on. Only when none answers has the job failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+import apsw
+
+from futures_agent.errors import AgentError, ExitCode, SkipSymbol
+from futures_agent.exchange.sentiment import SentimentClient
+from futures_agent.files import make_directory
+from futures_agent.jobs.rounds import Answer, Store, Task, fetch_in_rounds
+from futures_agent.jobs.sentiment_plan import sentiment_tasks
+from futures_agent.program.job import Job, Outcome, run_job, took
+from futures_agent.settings import Settings
+from futures_agent.store.database import database_errors, open_writer
+from futures_agent.store.instruments import read_instruments
+
+NAME = "sentiment-macro"
+_STORED_TOGETHER = 64  # answers kept in memory before the database's turn is taken for them
+_log = logging.getLogger(__name__)
+
+
+def run(settings: Settings, symbols: Sequence[str] | None = None) -> ExitCode:
+    """Run the job; `symbols` narrows what the settings say."""
+    return run_job(NAME, settings, lambda job: _collect(job, symbols))
+
+
+def _collect(job: Job, symbols: Sequence[str] | None) -> Outcome:
+    settings = job.settings
+    wanted = tuple(dict.fromkeys(symbols or settings.data.symbols))
+    waits = _Waits()
+    client = SentimentClient(settings.exchange, settings.paths.exchange_state, on_wait=waits.told)
+    with closing(client):
+        try:
+            client.sync_clock()
+        except AgentError as error:  # the rounds will tell; until then the saved offset stands in
+            _log.info("%s", error)
+        make_directory(settings.paths.database.parent)
+        with _writer(job) as db:
+            instruments = read_instruments(db)
+            excluded = {
+                symbol: instruments[symbol].why_untradable
+                for symbol in wanted
+                if symbol in instruments and not instruments[symbol].tradable
+            }
+            chosen = [symbol for symbol in wanted if symbol not in excluded]
+            tasks = sentiment_tasks(db, client, settings, chosen, instruments)
+        tally = _Tally(job, tasks)
+        fetch_in_rounds(
+            job,
+            tasks,
+            waits_s=settings.sentiment.retry_waits_s,
+            workers=settings.exchange.concurrency,
+            waiting=waits.any,
+            take=tally.take,
+        )
+        tally.write()
+    return tally.outcome(excluded)
+
+
+class _Waits:
+    """Whether some request waits for its pool or for a ban to end: a wait with a bound is progress."""
+
+    def __init__(self) -> None:
+        self._told_s = float("-inf")
+
+    def told(self, until_ms: int) -> None:
+        """Take note of a wait; called about twice a second while there is one."""
+        self._told_s = time.monotonic()
+
+    def any(self) -> bool:
+        return time.monotonic() - self._told_s < 2.0
+
+
+@contextmanager
+def _writer(job: Job) -> Iterator[apsw.Connection]:
+    """Open the database for writing while holding the turn for it."""
+    path = job.settings.paths.database
+    with (
+        job.database_turn(),
+        database_errors(path),
+        closing(open_writer(path, job.settings.database)) as db,
+    ):
+        yield db
+
+
+class _Tally:
+    """Writes what was fetched, and counts it by source. Used by the main thread only."""
+
+    def __init__(self, job: Job, tasks: Sequence[Task]) -> None:
+        self._job = job
+        self._pending: list[tuple[str, Store]] = []
+        self._asked: dict[str, int] = {}
+        for task in tasks:
+            self._asked[task.source] = self._asked.get(task.source, 0) + 1
+        self._good = dict.fromkeys(self._asked, 0)
+        self._rows = dict.fromkeys(self._asked, 0)
+        self._faults: dict[str, str] = {}  # the last one of each source
+
+    def take(self, answer: Answer) -> None:
+        """Keep what is to be stored, or note the fault."""
+        source = answer.task.source
+        if answer.store is None:
+            self._faults[source] = str(answer.fault)
+            level = logging.INFO if isinstance(answer.fault, SkipSymbol) else logging.WARNING
+            _log.log(level, "%s %s: %s", source, answer.task.item, answer.fault)
+            return
+        self._good[source] += 1
+        self._pending.append((source, answer.store))
+        if len(self._pending) >= _STORED_TOGETHER:
+            self.write()
+
+    def write(self) -> None:
+        """Store what is pending, one transaction each."""
+        if not self._pending:
+            return
+        with _writer(self._job) as db:
+            for source, store in self._pending:
+                self._rows[source] += store(db)
+                self._job.reporter.alive()
+        self._pending.clear()
+
+    def outcome(self, excluded: dict[str, str]) -> Outcome:
+        """Return how it went, by source; every source that gave nothing is named first."""
+        dead = [source for source, good in self._good.items() if not good]
+        lame = [source for source, good in self._good.items() if 0 < good < self._asked[source]]
+        parts = [
+            *(f"{source} dead: {self._faults[source]}" for source in dead),
+            *(
+                f"{source} failed for {self._asked[source] - self._good[source]} of {self._asked[source]}: "
+                f"{self._faults[source]}"
+                for source in lame
+            ),
+            ", ".join(f"{source} {rows} new" for source, rows in self._rows.items() if source not in dead),
+            *([f"skipped {', '.join(excluded)} (not tradable)"] if excluded else []),
+            took(self._job),
+        ]
+        return Outcome(
+            line="; ".join(part for part in parts if part),
+            code=ExitCode.FAILED if len(dead) == len(self._asked) else ExitCode.OK,
+            counts={
+                "sources": len(self._asked),
+                "sources_dead": len(dead),
+                "rows": sum(self._rows.values()),
+                "failed": sum(self._asked.values()) - sum(self._good.values()),
+            },
+        )

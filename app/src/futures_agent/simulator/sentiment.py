@@ -1,0 +1,155 @@
+"""What the venue publishes about the market's mood: funding payments and statistics.
+
+Made-up values follow from seed, symbol and time alone, so that any range can be asked for at any time.
+Recorded funding comes from a data set's funding file (symbol, funding_time in ms UTC, funding_rate).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from futures_agent.clock import HOUR_MS, MINUTE_MS
+from futures_agent.errors import Refuse
+from futures_agent.market.sentiment import FUNDING_PAYMENT, Statistic
+from futures_agent.market.timeframe import Timeframe
+from futures_agent.simulator.market import Market
+
+FUNDING_FILES = ("funding.parquet", "funding.csv", "funding.csv.gz")
+_JITTER_MS = 12  # payments are stamped this much late at most
+_INTERVALS_H = (8,) * 14 + (4,) * 4 + (1,) * 2  # how common each interval is
+_USUAL_RATE = 0.0001  # per 8 h
+_DAYS = 86_400_000.0
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Sentiment:
+    """The funding payments and statistics of one venue.
+
+    Parameters
+    ----------
+    market : Market
+        Marks payments with its prices, and bounds history by its listings.
+    seed : int
+    recorded : mapping of str to ndarray of FUNDING_PAYMENT, ascending
+        Recorded payments of some symbols; all others are made up.
+    """
+
+    def __init__(self, market: Market, seed: int, recorded: dict[str, NDArray[np.void]]) -> None:
+        self._market = market
+        self._seed = seed
+        self._recorded = recorded
+
+    def interval_h(self, symbol: str) -> int:
+        """Return the hours between two made-up payments of `symbol`."""
+        return _INTERVALS_H[crc32(symbol.encode()) % len(_INTERVALS_H)]
+
+    def funding(self, symbol: str, start_ms: int, end_ms: int) -> NDArray[np.void]:
+        """Return the payments in [start_ms, end_ms], ms UTC, FUNDING_PAYMENT, ascending."""
+        payments = self._recorded.get(symbol)
+        if payments is None:
+            payments = self._made_up(symbol, start_ms, end_ms)
+        first = int(np.searchsorted(payments["timestamp"], start_ms))
+        last = int(np.searchsorted(payments["timestamp"], end_ms, side="right"))
+        found = payments[first:last].copy()
+        found["mark_price"] = self._prices(symbol, found["timestamp"])
+        return found
+
+    def _made_up(self, symbol: str, start_ms: int, end_ms: int) -> NDArray[np.void]:
+        step = self.interval_h(symbol) * HOUR_MS
+        earliest = max(start_ms, self._market.listings[symbol].onboard_ms)
+        numbers = np.arange(max(earliest - _JITTER_MS, 0) // step, end_ms // step + 1, dtype=np.int64)
+        payments = np.zeros(len(numbers), FUNDING_PAYMENT)
+        key = self._key(symbol, "funding")
+        late = (_JITTER_MS * _uniform(key, numbers)).astype(np.int64)
+        payments["timestamp"] = numbers * step + late
+        mood = _smooth(key, payments["timestamp"] / _DAYS) - 0.5
+        spread = _uniform(key + 1, numbers) - 0.5
+        per_8h = np.clip(_USUAL_RATE + 0.0004 * mood + 0.0002 * spread, -0.003, 0.003)
+        payments["rate"] = np.round(per_8h * step / (8 * HOUR_MS), 8)
+        return payments
+
+    def statistic(self, statistic: Statistic, symbol: str, stamps: Ints) -> NDArray[np.void]:
+        """Return the rows of the periods that begin at `stamps` (ms UTC); a few periods have none."""
+        key = self._key(symbol, statistic.value)
+        traded = stamps[_uniform(key + 3, stamps // MINUTE_MS) > 0.01]
+        rows = np.zeros(len(traded), statistic.dtype)
+        rows["timestamp"] = traded
+        mood = _smooth(key, traded / _DAYS * 3) + 0.1 * _uniform(key + 1, traded // MINUTE_MS)
+        if statistic is Statistic.OPEN_INTEREST:
+            price = self._prices(symbol, traded)
+            rows["open_interest"] = np.round(1e8 / self._market.listings[symbol].price * (0.5 + mood), 3)
+            rows["open_interest_value"] = np.round(rows["open_interest"] * np.nan_to_num(price), 8)
+        elif statistic is Statistic.TAKER_VOLUME:
+            rows["taker_buy_volume"] = np.round(1000 * (0.2 + mood), 4)
+            rows["taker_sell_volume"] = np.round(1000 * (0.2 + _smooth(key + 2, traded / _DAYS * 3)), 4)
+            rows["taker_buy_sell_ratio"] = np.round(rows["taker_buy_volume"] / rows["taker_sell_volume"], 4)
+        else:
+            rows[statistic.columns[0]] = np.round(0.5 + 2 * mood, 4)
+        return rows
+
+    def _prices(self, symbol: str, times: Ints) -> Floats:
+        """Return prices at `times`: the open of the hour; NaN where there is no candle."""
+        if len(times) == 0:
+            return np.zeros(0)
+        candles = self._market.closed(symbol, Timeframe.H1, int(times[-1]) + 2 * HOUR_MS)
+        if len(candles) == 0:
+            return np.full(len(times), np.nan)
+        hours = times - times % HOUR_MS
+        at = np.minimum(np.searchsorted(candles["timestamp"], hours), len(candles) - 1)
+        found: Floats = np.where(candles["timestamp"][at] == hours, candles["open"][at], np.nan)
+        return found
+
+    def _key(self, symbol: str, what: str) -> int:
+        return crc32(f"{self._seed}/{symbol}/{what}".encode())
+
+
+def read_funding_file(dataset: Path) -> dict[str, NDArray[np.void]]:
+    """Return the recorded payments by symbol of a data set's folder; empty where it has none.
+
+    Raises
+    ------
+    Refuse
+        The file cannot be read, or lacks a column.
+    """
+    files = [dataset / name for name in FUNDING_FILES if (dataset / name).is_file()]
+    if not files:
+        return {}
+    import pandas as pd
+
+    wanted = ["symbol", "funding_time", "funding_rate"]
+    try:
+        read = pd.read_parquet if files[0].suffix == ".parquet" else pd.read_csv
+        frame = read(files[0])[wanted].dropna().sort_values("funding_time", kind="stable")
+        recorded = {}
+        for symbol, rows in frame.groupby("symbol"):
+            payments = np.zeros(len(rows), FUNDING_PAYMENT)
+            payments["timestamp"] = rows["funding_time"].to_numpy(np.int64)
+            payments["rate"] = rows["funding_rate"].to_numpy(np.float64)
+            recorded[str(symbol)] = payments
+    except (ImportError, OSError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise Refuse(f"{files[0]}: not a funding history ({', '.join(wanted)}): {reason}") from None
+    return recorded
+
+
+def _smooth(key: int, at: Floats) -> Floats:
+    """Return a curve in [0, 1) through a random value at each whole number."""
+    knots = np.floor(at)
+    left, right = (_uniform(key, (knots + step).astype(np.int64)) for step in (0, 1))
+    share = at - knots
+    curve: Floats = left * (1 - share) + right * share
+    return curve
+
+
+def _uniform(key: int, numbers: Ints) -> Floats:
+    """Return a random value in [0, 1) for each number: SplitMix64 (Steele, Lea & Flood, 2014)."""
+    state = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key * 0x632BE59B % 2**64)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (state ^ (state >> np.uint64(31))).astype(np.float64) / 2.0**64

@@ -1,0 +1,165 @@
+"""sentiment-macro against the simulated exchange: complete, never too early, whatever is dead."""
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from futures_agent.errors import ExitCode
+from futures_agent.jobs import sentiment_macro
+from futures_agent.market.sentiment import Statistic
+from futures_agent.program.records import RunLog
+from futures_agent.simulator.faults import Fault
+from futures_agent.store.database import open_reader, open_writer
+from futures_agent.store.instruments import upsert_instruments
+from futures_agent.store.sentiment import known_at, read_funding
+from sample_markets import instrument
+
+FUNDING = "/fapi/v1/fundingRate"
+OPEN_INTEREST = "/futures/data/openInterestHist"
+LAG_MS = HOUR_MS + 300_000
+
+
+@pytest.fixture
+def job_settings(settings_for):
+    def make(url, **changes):
+        return settings_for(url, **{"sentiment__retry_waits_s": ("0", "0"), **changes})
+
+    return make
+
+
+def rows(settings, sql, *values):
+    with contextlib.closing(open_reader(settings.paths.database)) as db:
+        return list(db.execute(sql, values))
+
+
+def last_run(settings):
+    return RunLog(settings.paths.job("sentiment-macro")).recent()[-1]
+
+
+def snapshot(settings):
+    return rows(settings, "SELECT * FROM sentimento_mercado ORDER BY symbol, timestamp")
+
+
+def test_the_first_run_stores_what_the_exchange_has_and_the_second_changes_nothing(
+    simulator_factory, job_settings
+):
+    venue = simulator_factory()
+    settings = job_settings(venue.url)
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    now = venue.clock.now_ms()
+    with contextlib.closing(open_reader(settings.paths.database)) as db:
+        stored = read_funding(db, settings.data.symbols, 0, 2**62)
+    for symbol in settings.data.symbols:
+        truth = venue.venue.sentiment.funding(symbol, now - 50 * DAY_MS, now)
+        minutes = (truth["timestamp"] + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
+        np.testing.assert_array_equal(stored[symbol]["timestamp"], minutes)
+        np.testing.assert_array_equal(stored[symbol]["rate"], truth["rate"])
+    for statistic in Statistic:
+        last = (now - LAG_MS) // HOUR_MS * HOUR_MS
+        first = -(-(now - 30 * DAY_MS + HOUR_MS) // HOUR_MS) * HOUR_MS
+        stamps = np.arange(first, last + 1, HOUR_MS)
+        truth = venue.venue.sentiment.statistic(statistic, "ETHUSDT", stamps)
+        columns = ", ".join(statistic.columns)
+        found = rows(
+            settings,
+            f"SELECT timestamp, {columns} FROM sentimento_mercado "
+            f"WHERE symbol = 'ETHUSDT' AND {statistic.columns[0]} IS NOT NULL ORDER BY timestamp",
+        )
+        assert found == truth.tolist()
+        assert len(found) > 690
+    before = snapshot(settings)
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    assert snapshot(settings) == before
+    assert last_run(settings).counts["rows"] == 0
+
+
+def test_the_next_run_asks_only_for_what_is_new(simulator_factory, job_settings):
+    venue = simulator_factory()
+    settings = job_settings(venue.url)
+    sentiment_macro.run(settings)
+    venue.clock.step(DAY_MS)
+    before = venue.stats["by_path"]
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    after = venue.stats["by_path"]
+    assert after[FUNDING] - before[FUNDING] == 3
+    assert after[OPEN_INTEREST] - before[OPEN_INTEREST] == 3
+    ((newest,),) = rows(
+        settings, "SELECT max(timestamp) FROM sentimento_mercado WHERE long_short_ratio IS NOT NULL"
+    )
+    assert newest + LAG_MS <= venue.clock.now_ms() < newest + LAG_MS + 3 * HOUR_MS
+
+
+def test_nothing_is_known_before_it_was_published(simulator_factory, job_settings):
+    venue = simulator_factory()
+    settings = job_settings(venue.url)
+    sentiment_macro.run(settings)
+    then = venue.clock.now_ms() - 5 * DAY_MS
+    with contextlib.closing(open_reader(settings.paths.database)) as db:
+        known = known_at(db, "BTCUSDT", then)
+    assert set(known) > {"funding_rate", "open_interest", "taker_buy_volume"}
+    assert then - 9 * HOUR_MS < known["funding_rate"].timestamp < then
+    for column in set(known) - {"funding_rate"}:
+        assert then - LAG_MS - 3 * HOUR_MS < known[column].timestamp <= then - LAG_MS
+
+
+def test_symbols_that_are_not_traded_are_not_asked_for(simulator_factory, job_settings):
+    venue = simulator_factory()
+    settings = job_settings(venue.url)
+    settings.paths.database.parent.mkdir(parents=True)
+    with contextlib.closing(open_writer(settings.paths.database)) as db:
+        halted = instrument("SOLUSDT", status="SETTLING", tradable=False)
+        upsert_instruments(db, [halted], 1)
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    assert "skipped SOLUSDT" in last_run(settings).line
+    assert rows(settings, "SELECT DISTINCT symbol FROM sentimento_mercado") == [("BTCUSDT",), ("ETHUSDT",)]
+
+
+def test_a_symbol_that_the_exchange_does_not_know_hurts_no_other(simulator_factory, job_settings):
+    venue = simulator_factory()
+    settings = job_settings(venue.url, data__symbols=("BTCUSDT", "NOSUCHUSDT"))
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    assert "funding failed for 1 of 2: NOSUCHUSDT: the exchange refuses it" in last_run(settings).line
+    assert rows(settings, "SELECT DISTINCT symbol FROM sentimento_mercado") == [("BTCUSDT",)]
+    assert venue.stats["by_path"][FUNDING] == 2  # a refusal is not asked for again
+
+
+def test_transient_faults_are_asked_for_again(simulator_factory, job_settings):
+    venue = simulator_factory()
+    settings = job_settings(venue.url)
+    venue.add_fault(Fault(status=503, count=2, path=FUNDING))
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    assert last_run(settings).counts["failed"] == 0
+    assert venue.stats["by_path"][FUNDING] == 5
+    assert venue.stats["pending_faults"] == 0
+
+
+def test_a_dead_source_is_named_and_the_others_go_on(simulator_factory, job_settings):
+    venue = simulator_factory()
+    settings = job_settings(venue.url)
+    venue.add_fault(Fault(status=500, count=10_000, path=OPEN_INTEREST))
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    run = last_run(settings)
+    assert run.line.startswith("open interest dead: ")
+    assert "HTTP 500" in run.line
+    assert run.counts["sources_dead"] == 1
+    assert rows(settings, "SELECT count(open_interest) FROM sentimento_mercado") == [(0,)]
+    assert rows(settings, "SELECT count(*) > 2000 FROM sentimento_mercado") == [(1,)]
+
+
+def test_a_limit_that_is_used_up_stops_neither_the_rest_nor_the_weight(simulator_factory, job_settings):
+    venue = simulator_factory()
+    settings = job_settings(venue.url, sentiment__retry_waits_s=())
+    venue.venue.pools["funding"].limit = 2
+    venue.clock.set_scale(600.0)
+    settings = job_settings(venue.url, sentiment__retry_waits_s=(), exchange__time_scale=600.0)
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    assert venue.stats["by_status"]["429"] == 1  # nobody insisted
+    assert "funding failed for 1 of 3" in last_run(settings).line
+
+
+def test_without_any_answer_the_job_has_failed(job_settings):
+    settings = job_settings("http://127.0.0.1:1")
+    assert sentiment_macro.run(settings) is ExitCode.FAILED
+    assert "connection refused" in last_run(settings).line
