@@ -40,7 +40,7 @@ def test_site_runs_every_role_in_order():
 
 
 def test_the_example_inventory_documents_every_variable_a_host_may_differ_in():
-    text = (REPOSITORY / "inventory/production/group_vars/agents.yml").read_text(encoding="utf-8")
+    text = (REPOSITORY / "inventory/production/group_vars/all/main.yml").read_text(encoding="utf-8")
     documented = set(re.findall(r"^(?:# )?([a-z_]+):", text, flags=re.MULTILINE))
     not_for_hosts = {"app_extras", "app_wheel_cache", "host_packages", "preflight_debian_releases"}
     known = {name for role in ROLES for name in options(role)}
@@ -48,7 +48,7 @@ def test_the_example_inventory_documents_every_variable_a_host_may_differ_in():
 
 
 def test_the_example_inventory_says_the_defaults():
-    text = (REPOSITORY / "inventory/production/group_vars/agents.yml").read_text(encoding="utf-8")
+    text = (REPOSITORY / "inventory/production/group_vars/all/main.yml").read_text(encoding="utf-8")
     shown = yaml.safe_load(re.sub(r"^# (?=[a-z_]+: \S+$)", "", text, flags=re.MULTILINE))
     examples = {"app_settings", "app_package_index", "host_operators", "units_schedule"}
     defaults = {name: spec["default"] for role in ROLES for name, spec in options(role).items()}
@@ -63,7 +63,7 @@ def test_the_example_settings_are_the_defaults():
 
     from futures_agent.settings import Settings
 
-    text = load(REPOSITORY / "inventory/production/group_vars/agents.yml")["app_settings"]
+    text = load(REPOSITORY / "inventory/production/group_vars/all/main.yml")["app_settings"]
     assert msgspec.convert(text, Settings) == Settings()
 
 
