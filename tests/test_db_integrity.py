@@ -18,7 +18,7 @@ from database_program import BATCH, Program, running
 from futures_agent.errors import Blocked, Corrupt, ExitCode, Refuse, Retry, exit_code_of
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings import DatabaseSettings, PathSettings
-from futures_agent.store.candles import read_candles, series_counts, upsert_candles
+from futures_agent.store.candles import read_candles, upsert_candles
 from futures_agent.store.database import Durability, open_reader, open_writer
 from futures_agent.store.integrity import integrity_check, quick_check
 from futures_agent.store.migrate import LATEST, schema_version
@@ -56,7 +56,7 @@ def database(tmp_path: Path) -> Path:
 
 def _counts(database: Path) -> dict[str, int]:
     with contextlib.closing(open_reader(database)) as db:
-        return {symbol: series.count for symbol, series in series_counts(db, H1).items()}
+        return dict(db.execute("SELECT symbol, count(*) FROM ohlcv_h1 GROUP BY symbol"))
 
 
 # What is in force ---------------------------------------------------------------------------------

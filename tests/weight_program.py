@@ -12,7 +12,7 @@ from futures_agent.settings.tree import ExchangeSettings
 
 
 def run_together(programs: Sequence[Sequence[object]]) -> list[str]:
-    """Run this program once with each list of arguments, all at once; return what each says; none may fail."""
+    """Run this program once with each list of arguments, all at once, none failing; return what each says."""
     running = [
         subprocess.Popen(
             [sys.executable, __file__, *map(str, arguments)],

@@ -19,7 +19,7 @@ import numpy as np
 from futures_agent.market.candle import FULL_CANDLE, Candles, candles_from_columns
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings import DataSettings
-from futures_agent.store.candles import newest, read_candles, series_counts, upsert_candles
+from futures_agent.store.candles import newest, read_candles, survey_series, upsert_candles
 from futures_agent.store.database import open_reader, open_writer
 from futures_agent.store.integrity import quick_check
 
@@ -74,13 +74,16 @@ def read(database: Path) -> None:
         peak_mb = _peak_rss_mb()
         rows = sum(len(series) for by_symbol in panel for series in by_symbol.values())
         newest_s = _timed(lambda: newest(db, Timeframe.H1))
-        counts_s = _timed(lambda: series_counts(db, Timeframe.H1))
+        symbols = DataSettings().symbols
+        survey_s = _timed(
+            lambda: [survey_series(db, Timeframe.H1, one, 0, last_closed_ms=END_MS) for one in symbols]
+        )
     print(
         f"read            {read_s:8.3f} s    {rows:,} candles, {cpu_s:.3f} s of CPU (bar: {MAX_READ_S:g} s)"
     )
     print(f"peak RSS        {peak_mb:8.1f} MB   of the reading process (bar: {MAX_RSS_MB:g} MB)")
     print(f"newest H1       {newest_s * 1e3:8.2f} ms")
-    print(f"series_counts   {counts_s * 1e3:8.2f} ms")
+    print(f"survey of H1    {survey_s * 1e3:8.2f} ms")
     print(f"quick_check     {quick_check(database) * 1e3:8.2f} ms")
 
 

@@ -13,6 +13,7 @@ import pytest
 from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.errors import ExitCode
 from futures_agent.jobs import data_sync
+from futures_agent.jobs.candle_plan import SyncScope
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.program.records import RunLog
 from futures_agent.simulator.faults import Fault
@@ -154,7 +155,7 @@ def test_unknown_and_untradable_symbols_are_named_and_the_rest_goes_on(
     venue = simulator_factory()
     untradable = next(name for name, one in venue.market.listings.items() if one.status != "TRADING")
     settings = settings_for(venue.url)
-    code = data_sync.run(settings, ["BTCUSDT", "NOSUCHUSDT", untradable])
+    code = data_sync.run(settings, SyncScope(symbols=["BTCUSDT", "NOSUCHUSDT", untradable]))
     assert code is ExitCode.OK
     line = capsys.readouterr().out
     assert "1/3 symbols" in line
@@ -165,7 +166,7 @@ def test_unknown_and_untradable_symbols_are_named_and_the_rest_goes_on(
 
 def test_nothing_but_unknown_symbols_is_bad_input(simulator_factory, settings_for, capsys):
     settings = settings_for(simulator_factory().url)
-    assert data_sync.run(settings, ["NOSUCHUSDT"]) is ExitCode.CONFIG
+    assert data_sync.run(settings, SyncScope(symbols=["NOSUCHUSDT"])) is ExitCode.CONFIG
     assert "NOSUCHUSDT: unknown to the exchange; correct --symbols" in capsys.readouterr().err
     assert not settings.paths.database.exists()
 

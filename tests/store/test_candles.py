@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from itertools import pairwise
 from pathlib import Path
 
 import apsw
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from futures_agent.clock import HOUR_MS
 from futures_agent.errors import Corrupt, SkipSymbol
 from futures_agent.market.candle import CANDLE, FULL_CANDLE
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.store.candles import (
-    SeriesCount,
-    missing_ranges,
+    SeriesSurvey,
     newest,
     read_candles,
     read_timestamps,
-    series_counts,
+    remove_impossible,
+    survey_series,
+    untraded_since,
     upsert_candles,
 )
 from futures_agent.store.database import open_reader
-from futures_agent.store.migrate import apply_pending
 from sample_candles import START_MS, random_walk
 
 H1 = Timeframe.H1
@@ -95,7 +92,7 @@ def test_one_impossible_candle_skips_its_symbol_and_stores_nothing(
     candles[column][5] = value
     with pytest.raises(SkipSymbol, match="BTCUSDT: impossible H1 candle of 2025-01-01T05:00:00Z"):
         upsert_candles(db, H1, "BTCUSDT", candles)
-    assert series_counts(db, H1) == {}
+    assert newest(db, H1) == {}
     assert upsert_candles(db, H1, "ETHUSDT", random_walk(10)) == 10
 
 
@@ -121,13 +118,11 @@ def test_every_symbol_asked_for_is_answered(db: apsw.Connection) -> None:
     assert read_timestamps(db, H1, "NEWUSDT", 0, FOREVER).dtype == np.int64
 
 
-def test_newest_and_counts(db: apsw.Connection) -> None:
+def test_newest_open_time_of_every_symbol(db: apsw.Connection) -> None:
     assert newest(db, H1) == {}
-    assert series_counts(db, H1) == {}
     for index, symbol in enumerate(["ADAUSDT", "BTCUSDT", "XRPUSDT"]):
         upsert_candles(db, H1, symbol, random_walk(5 + index, start_ms=_hour(index)))
     assert newest(db, H1) == {"ADAUSDT": _hour(4), "BTCUSDT": _hour(6), "XRPUSDT": _hour(8)}
-    assert series_counts(db, H1)["XRPUSDT"] == SeriesCount(_hour(2), _hour(8), 7)
     assert newest(db, Timeframe.D1) == {}
 
 
@@ -142,42 +137,50 @@ def test_newest_looks_up_keys_and_scans_nothing(db: apsw.Connection) -> None:
     assert all(step.startswith("SEARCH") for step in on_table), plan
 
 
-def _without(*hours: int, count: int = 30) -> np.ndarray:
-    return np.delete(random_walk(count), hours)
+def test_a_series_is_surveyed_from_a_time_on(db: apsw.Connection) -> None:
+    upsert_candles(db, H1, "BTCUSDT", random_walk(10))
+    assert survey_series(db, H1, "BTCUSDT", _hour(4), last_closed_ms=_hour(9)) == SeriesSurvey(
+        6, _hour(4), _hour(9), impossible=0
+    )
+    assert survey_series(db, H1, "NEWUSDT", 0, last_closed_ms=_hour(9)) == SeriesSurvey(0, None, None, 0)
 
 
-def test_holes_are_given_by_their_first_and_last_missing_candle(db: apsw.Connection) -> None:
-    upsert_candles(db, H1, "BTCUSDT", _without(4, 10, 11, 12))
-    holes = [(_hour(4), _hour(4)), (_hour(10), _hour(12))]
-    assert missing_ranges(db, H1, "BTCUSDT", 0, FOREVER) == holes
-    assert missing_ranges(db, H1, "BTCUSDT", _hour(0), _hour(10)) == holes[:1]
-    assert missing_ranges(db, H1, "BTCUSDT", _hour(11), _hour(12)) == [(_hour(11), _hour(11))]
-    assert missing_ranges(db, H1, "BTCUSDT", _hour(13), FOREVER) == []
-    assert missing_ranges(db, H1, "NEWUSDT", 0, FOREVER) == []
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    stored=st.sets(st.integers(0, 24), max_size=25),
-    start=st.integers(-3 * HOUR_MS, 28 * HOUR_MS),
-    length=st.integers(0, 30 * HOUR_MS),
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "timestamp = timestamp + 1",
+        "high = low / 2",
+        "low = 0",
+        "close = high * 2",
+        "volume = -1",
+    ],
 )
-def test_holes_are_what_is_missing_between_the_oldest_and_the_newest(
-    stored: set[int], start: int, length: int
-) -> None:
-    with contextlib.closing(apsw.Connection(":memory:")) as db:
-        apply_pending(db)
-        upsert_candles(db, H1, "BTCUSDT", random_walk(25)[sorted(stored)])
-        start_ms, end_ms = START_MS + start, START_MS + start + length
-        ranges = missing_ranges(db, H1, "BTCUSDT", start_ms, end_ms)
-    expected = [
-        _hour(hour)
-        for hour in range(min(stored, default=0), max(stored, default=0))
-        if hour not in stored and start_ms <= _hour(hour) < end_ms
-    ]
-    found = [moment for first, last in ranges for moment in range(first, last + 1, HOUR_MS)]
-    assert found == expected
-    assert all(after - last > HOUR_MS for (_, last), (after, _) in pairwise(ranges))
+def test_what_cannot_be_a_candle_is_counted_and_removed(db: apsw.Connection, damage: str) -> None:
+    upsert_candles(db, H1, "BTCUSDT", random_walk(10))
+    upsert_candles(db, H1, "ETHUSDT", random_walk(10))
+    db.pragma("ignore_check_constraints", True)
+    db.execute(f"UPDATE ohlcv_h1 SET {damage} WHERE symbol = 'BTCUSDT' AND timestamp = ?", (_hour(5),))
+    for symbol, impossible in (("BTCUSDT", 1), ("ETHUSDT", 0)):
+        assert survey_series(db, H1, symbol, 0, last_closed_ms=_hour(9)).impossible == impossible
+        assert remove_impossible(db, H1, symbol, 0, last_closed_ms=_hour(9)) == impossible
+        assert survey_series(db, H1, symbol, 0, last_closed_ms=_hour(9)).candles == 10 - impossible
+
+
+def test_a_candle_that_has_not_closed_cannot_be_there(db: apsw.Connection) -> None:
+    upsert_candles(db, H1, "BTCUSDT", random_walk(10))
+    assert survey_series(db, H1, "BTCUSDT", 0, last_closed_ms=_hour(7)).impossible == 2
+    assert remove_impossible(db, H1, "BTCUSDT", 0, last_closed_ms=_hour(7)) == 2
+    assert newest(db, H1) == {"BTCUSDT": _hour(7)}
+
+
+@pytest.mark.parametrize(("traded", "since"), [(6, 7), (7, None), (None, 0)])
+def test_since_when_nothing_is_traded(db: apsw.Connection, traded: int | None, since: int | None) -> None:
+    candles = random_walk(10)
+    candles["volume"] = 0
+    if traded is not None:
+        candles["volume"][traded] = 1
+    upsert_candles(db, H1, "BTCUSDT", candles)
+    assert untraded_since(db, H1, "BTCUSDT", 3) == (None if since is None else _hour(since))
 
 
 def test_a_damaged_page_is_told_while_reading(db: apsw.Connection, database: Path) -> None:

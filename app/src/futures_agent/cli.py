@@ -123,13 +123,26 @@ def _end(code: ExitCode) -> None:
 
 
 @app.command("data-sync")
-def data_sync(symbols: SymbolsOption = None, timeframes: TimeframesOption = None) -> None:
+def data_sync(
+    symbols: SymbolsOption = None,
+    timeframes: TimeframesOption = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Compare the newest stored candles of every series as well.")
+    ] = False,
+    repair_days: Annotated[
+        float, typer.Option("--repair-days", min=0, max=3650, help="Fetch the last days again.")
+    ] = 0.0,
+) -> None:
     """Fetch what candles have newly closed, back-fill what is missing."""
     from futures_agent.jobs import data_sync as job
+    from futures_agent.jobs.candle_plan import SyncScope
     from futures_agent.program.slices import in_own_slice
 
     in_own_slice(job.NAME)
-    _end(job.run(_settings(), _symbols(symbols), _timeframes(timeframes)))
+    scope = SyncScope(
+        symbols=_symbols(symbols), timeframes=_timeframes(timeframes), full=full, repair_days=repair_days
+    )
+    _end(job.run(_settings(), scope))
 
 
 @app.command("data-validation")
@@ -140,6 +153,16 @@ def data_validation(symbols: SymbolsOption = None, timeframes: TimeframesOption 
 
     in_own_slice(job.NAME)
     _end(job.run(_settings(), _symbols(symbols), _timeframes(timeframes)))
+
+
+@app.command("sentiment-macro")
+def sentiment_macro(symbols: SymbolsOption = None) -> None:
+    """Collect funding, the exchange's statistics and macro series."""
+    from futures_agent.jobs import sentiment_macro as job
+    from futures_agent.program.slices import in_own_slice
+
+    in_own_slice(job.NAME)
+    _end(job.run(_settings(), _symbols(symbols)))
 
 
 @app.command()
@@ -155,16 +178,6 @@ def backtest(symbols: SymbolsOption = None) -> None:
 @app.command("import")
 def import_candles(
     files: Annotated[
-@app.command("sentiment-macro")
-def sentiment_macro(symbols: SymbolsOption = None) -> None:
-    """Collect funding, the exchange's statistics and macro series."""
-    from futures_agent.jobs import sentiment_macro as job
-    from futures_agent.program.slices import in_own_slice
-
-    in_own_slice(job.NAME)
-    _end(job.run(_settings(), _symbols(symbols)))
-
-
         list[Path],
         typer.Argument(
             help="Files of candles (Parquet, CSV, CSV.GZ, the exchange's ZIP) or folders of them."
@@ -226,6 +239,71 @@ def export(
     )
     for one in export_candles(settings, request):
         print(f"{one.path}: {one.candles} candles")
+
+
+@app.command()
+def backup(
+    accept_history: Annotated[
+        bool, typer.Option("--accept-history", help="Keep old candles that changed without a record.")
+    ] = False,
+) -> None:
+    """Take a verified copy of the database and of the files beside it."""
+    from futures_agent.jobs import backup as job
+    from futures_agent.program.slices import in_own_slice
+
+    in_own_slice(job.NAME)
+    _end(job.run(_settings(), accept_history=accept_history))
+
+
+@app.command("restore-test")
+def restore_test() -> None:
+    """Prove that the newest backup restores."""
+    from futures_agent.jobs import restore_test as job
+    from futures_agent.program.slices import in_own_slice
+
+    in_own_slice(job.NAME)
+    _end(job.run(_settings()))
+
+
+@app.command()
+def compact() -> None:
+    """Give unused space of the database back; refuses without a fresh backup."""
+    from futures_agent.jobs import compact as job
+    from futures_agent.program.slices import in_own_slice
+
+    in_own_slice(job.NAME)
+    _end(job.run(_settings()))
+
+
+@app.command()
+def backups(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the backups there are, and what each was last proven to restore."""
+    from futures_agent.backup.listing import list_backups, print_backups
+
+    rows = list_backups(_settings())
+    if as_json:
+        _print_json(rows)
+    else:
+        print_backups(rows)
+
+
+@app.command()
+def restore(
+    source: Annotated[str, typer.Option("--from", help="A name of `agentctl backups`, or a path.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Only unpack it, verified, into this directory.")
+    ] = None,
+) -> None:
+    """Verify a backup and put it in the database's place; what was there is kept as evidence."""
+    from futures_agent.backup.restore import restore_database, restore_to
+    from futures_agent.program.slices import in_own_slice
+
+    if to is not None:
+        print(f"{source} restored into {restore_to(_settings(), source, to)}; the database was not touched")
+        return
+    in_own_slice("backup")  # its user owns the database
+    done = restore_database(_settings(), source, progress=lambda doing: print(doing, file=sys.stderr))
+    print(done.line)
 
 
 @app.command()

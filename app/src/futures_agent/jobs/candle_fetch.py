@@ -15,9 +15,9 @@ import numpy as np
 
 from futures_agent.errors import AgentError, Interrupted, Refuse, Retry
 from futures_agent.exchange.client import MarketDataClient
+from futures_agent.jobs.candle_plan import SeriesPlan
 from futures_agent.market.candle import Candles
 from futures_agent.market.quality import Hole, holes_in
-from futures_agent.market.timeframe import Timeframe
 from futures_agent.program.job import Job
 from futures_agent.settings import Settings, SyncSettings
 
@@ -26,27 +26,13 @@ _PAGES_IN_FLIGHT = 64  # bounds memory: the database may be slower than the exch
 _LONGEST_WAIT_S = 600.0  # a longer ban ends the run; the next one tries again
 
 
-class SeriesPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to ask the exchange for, for one symbol in one timeframe; ranges are (first, last) open times."""
-
-    symbol: str
-    timeframe: Timeframe
-    holes: tuple[Hole, ...] = ()
-    tail: Hole | None = None  # from the end of the series to the newest closed candle
-
-    @property
-    def ranges(self) -> list[Hole]:
-        """All ranges, oldest first."""
-        return [*self.holes, *([self.tail] if self.tail is not None else [])]
-
-
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     """One piece of a series, on its way to the database."""
 
     series: SeriesPlan
     candles: Candles | None = None
-    absent: tuple[Hole, ...] = ()  # the exchange was asked for these and has nothing
-    range_done: bool = False
+    asked: Hole | None = None  # a range that is finished
+    absent: tuple[Hole, ...] = ()  # what the exchange does not have of it
     fault: str | None = None
 
 
@@ -60,12 +46,22 @@ class Attempts:
         Ends every wait.
     time_scale : float
         How much faster than the host's clock the exchange's runs (1, except with a simulator).
+    limit_s : float, optional
+        So many host seconds from now on nothing is tried again.
     """
 
-    def __init__(self, settings: SyncSettings, stopping: threading.Event, time_scale: float) -> None:
+    def __init__(
+        self,
+        settings: SyncSettings,
+        stopping: threading.Event,
+        time_scale: float,
+        *,
+        limit_s: float = float("inf"),
+    ) -> None:
         self._settings = settings
         self._stopping = stopping
         self._scale = time_scale
+        self._deadline = time.monotonic() + limit_s
         self._waits: dict[int, float] = {}  # thread -> end of its declared, bounded wait
 
     def waiting_until(self, until_monotonic_s: float) -> None:
@@ -94,7 +90,8 @@ class Attempts:
                 return fetch()
             except Retry as error:
                 pause_s = self._pause_s(attempt, error)
-                if attempt == self._settings.attempts or pause_s > _LONGEST_WAIT_S:
+                too_long = pause_s > min(_LONGEST_WAIT_S, self._deadline - time.monotonic())
+                if attempt == self._settings.attempts or too_long:
                     raise Retry(f"{error} ({what}, attempt {attempt})", after_s=error.after_s) from None
                 self._wait(pause_s, on_idle)
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -196,7 +193,8 @@ def _fetch_series(
     """Fetch the ranges of one series, oldest first, page by page."""
     step = series.timeframe.ms
     what = f"{series.symbol} {series.timeframe.name}"
-    for first, last in series.ranges:
+    for asked in series.ranges:
+        first, last = asked
         cursor = first
         received = [np.array([first - step])]
         while cursor <= last:
@@ -213,7 +211,7 @@ def _fetch_series(
             received.append(candles["timestamp"])
             put(Fetched(series=series, candles=candles))
             cursor = int(candles["timestamp"][-1]) + step
-        if (first, last) != series.tail:  # at the end of a series the exchange may merely be late
+        if last < series.last:  # at the end of a series the exchange may merely be late
             received.append(np.array([last + step]))
         absent = holes_in(np.concatenate(received), series.timeframe)
-        put(Fetched(series=series, range_done=True, absent=tuple(absent)))
+        put(Fetched(series=series, asked=asked, absent=tuple(absent)))

@@ -1,8 +1,9 @@
 """data-sync: bring every candle series up to the newest closed candle, and fill its holes.
 
 For each symbol and timeframe the plan is a list of ranges: from where the series ends (or one year
-back), and the holes inside it. Worker threads fetch pages, the main thread writes them, one transaction
-a page in ascending order, so that a kill at any moment leaves a consistent series to go on from.
+back), the holes inside it, and in the day's full pass the newest stored candles, to be compared. Worker
+threads fetch pages, the main thread writes them, one transaction a page in ascending order, so that a kill
+at any moment leaves a consistent series to go on from.
 """
 
 from __future__ import annotations
@@ -13,35 +14,71 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import apsw
+import msgspec
 
-from futures_agent.clock import DAY_MS
+from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from futures_agent.errors import ExitCode, Refuse, SkipSymbol
 from futures_agent.exchange.client import ExchangeInfo, MarketDataClient
-from futures_agent.jobs.candle_fetch import Attempts, Fetched, SeriesPlan, fetch_all
-from futures_agent.market.quality import holes_in, is_confirmed
+from futures_agent.jobs.candle_fetch import Attempts, Fetched, fetch_all
+from futures_agent.jobs.candle_plan import Plan, SeriesPlan, SyncScope, make_plan
 from futures_agent.market.timeframe import Timeframe
+from futures_agent.market.universe import Member, Standing, standing_of
 from futures_agent.program.job import Job, Outcome, run_job, took
+from futures_agent.program.records import RunLog
 from futures_agent.settings import Settings
-from futures_agent.store.candles import read_timestamps, upsert_candles
+from futures_agent.store.candles import untraded_since, upsert_candles
 from futures_agent.store.database import database_errors, open_writer
-from futures_agent.store.holes import confirm_hole, read_holes
-from futures_agent.store.instruments import upsert_instruments
+from futures_agent.store.holes import settle_holes
+from futures_agent.store.instruments import read_instruments, upsert_instruments
+from futures_agent.store.universe import read_universe, update_universe
 
 NAME = "data-sync"
 _log = logging.getLogger(__name__)
 
 
-def run(
-    settings: Settings, symbols: Sequence[str] | None = None, timeframes: Sequence[Timeframe] | None = None
-) -> ExitCode:
-    """Run the job; `symbols` and `timeframes` narrow what the settings say."""
-    return run_job(NAME, settings, lambda job: _sync(job, symbols, timeframes))
+def run(settings: Settings, scope: SyncScope | None = None) -> ExitCode:
+    """Run the job; the first complete run after `sync.full_time_utc` is the day's full pass."""
+    return run_job(NAME, settings, lambda job: _sync(job, scope or SyncScope()))
 
 
-def _sync(job: Job, symbols: Sequence[str] | None, timeframes: Sequence[Timeframe] | None) -> Outcome:
+def _sync(job: Job, scope: SyncScope) -> Outcome:
+    full = scope.full or (not scope.narrowed and _full_pass_is_due(job))
+    scope = msgspec.structs.replace(scope, full=full)
     settings = job.settings
     attempts = Attempts(settings.sync, job.stopping, settings.exchange.time_scale)
-    frames = tuple(timeframes or settings.data.frames)
+    return synchronise(job, scope, attempts)
+
+
+def _full_pass_is_due(job: Job) -> bool:
+    hour, minute = map(int, job.settings.sync.full_time_utc.split(":"))
+    offset_ms = hour * HOUR_MS + minute * MINUTE_MS
+    since_ms = job.started_ms - (job.started_ms - offset_ms) % DAY_MS
+    runs = RunLog(job.settings.paths.job(NAME)).recent()
+    return not any(
+        run.counts.get("full") and run.exit_code == ExitCode.OK and run.started_ms >= since_ms for run in runs
+    )
+
+
+def synchronise(
+    job: Job, scope: SyncScope, attempts: Attempts, *, turn_wait_s: float | None = None
+) -> Outcome:
+    """Make one pass within a running job.
+
+    Parameters
+    ----------
+    turn_wait_s : float, optional
+        How long to wait for the database's turn; by default what the settings say.
+
+    Raises
+    ------
+    Retry
+        The exchange does not answer, or another job kept the database.
+    Refuse
+        Nothing that could be fetched was asked for, or the settings are wrong.
+    Interrupted, Corrupt, Blocked
+        As their names say.
+    """
+    settings = job.settings
 
     def waiting(until_ms: int) -> None:  # exchange time
         left_s = (until_ms - client.clock.now_ms()) / 1000 / settings.exchange.time_scale
@@ -51,92 +88,95 @@ def _sync(job: Job, symbols: Sequence[str] | None, timeframes: Sequence[Timefram
     with closing(client):
         job.reporter.status(f"asking {settings.exchange.rest_url} for its symbols")
         info = attempts.call(client.exchange_info, "exchangeInfo", on_idle=job.reporter.alive)
-        wanted = tuple(dict.fromkeys(symbols or settings.data.symbols))
-        excluded = _excluded(wanted, info)
-        if len(excluded) == len(wanted):
-            symbol, reason = next(iter(excluded.items()))
-            raise Refuse(f"no symbol to fetch: {symbol}: {reason}; correct --symbols or data.symbols")
-        for symbol, reason in excluded.items():
-            _log.warning("%s: %s; skipped", symbol, reason)
-        chosen = [symbol for symbol in wanted if symbol not in excluded]
+        wanted = tuple(dict.fromkeys(scope.symbols or settings.data.followed(info.instruments)))
+        _refuse_strangers(wanted, info, settings)
         database = settings.paths.database
         with (
-            job.database_turn(),
+            job.database_turn(turn_wait_s),
             database_errors(database),
             closing(open_writer(database, settings.database)) as db,
         ):
-            upsert_instruments(db, info.instruments.values(), client.clock.now_ms())
-            plans = plan(db, settings, info, chosen, frames, now_ms=client.clock.now_ms())
-            tally = _Tally(db, client, job, total=sum(len(one.ranges) for one in plans))
-            fetch_all(client, plans, settings, attempts, job, tally.take)
-        return _outcome(job, tally, wanted, frames, excluded, client)
+            universe = _Universe(db, settings, info, wanted, client.clock.now_ms())
+            now_ms = client.clock.now_ms()
+            plan = make_plan(db, settings, info.instruments, universe.chosen, scope, now_ms=now_ms)
+            tally = _Tally(db, client, job, plan)
+            fetch_all(client, plan.series, settings, attempts, job, tally.take)
+            universe.settle()
+        return _outcome(job, scope, tally, universe, client)
 
 
-def _excluded(wanted: Sequence[str], info: ExchangeInfo) -> dict[str, str]:
-    """Return the symbols that cannot be fetched, with the reason."""
-    found = {}
-    for symbol in wanted:
-        instrument = info.instruments.get(symbol)
-        if instrument is None:
-            found[symbol] = "unknown to the exchange"
-        elif not instrument.tradable:
-            found[symbol] = instrument.why_untradable
-    return found
+def _standing(symbol: str, info: ExchangeInfo, settings: Settings, known: Sequence[str]) -> Member:
+    return standing_of(symbol, info.instruments, info.untradable, known=known, renames=settings.data.renames)
 
 
-def plan(
-    db: apsw.Connection,
-    settings: Settings,
-    info: ExchangeInfo,
-    symbols: Sequence[str],
-    timeframes: Sequence[Timeframe],
-    *,
-    now_ms: int,
-) -> list[SeriesPlan]:
-    """Return what is missing: one plan per series that needs anything.
+def _refuse_strangers(wanted: Sequence[str], info: ExchangeInfo, settings: Settings) -> None:
+    """Raise Refuse if nothing that is wanted could ever be fetched."""
+    hopeless = (Standing.UNKNOWN, Standing.UNSUITABLE)
+    found = [_standing(symbol, info, settings, known=()) for symbol in wanted]
+    if all(member.standing in hopeless for member in found):
+        raise Refuse(
+            f"no symbol to fetch: {found[0].symbol}: {found[0].reason}; correct --symbols or data.symbols"
+        )
 
-    Parameters
-    ----------
-    now_ms : int
-        Exchange time, ms UTC.
-    """
-    plans = []
-    for timeframe in timeframes:
-        confirmed = read_holes(db, timeframe)
-        last = timeframe.last_closed_open(now_ms - settings.exchange.close_grace_ms)
-        for symbol in symbols:
-            start = timeframe.open_of(now_ms - settings.data.history_days * DAY_MS)
-            start = max(start, timeframe.open_of(info.instruments[symbol].onboard_ms))
-            stored = read_timestamps(db, timeframe, symbol, start, last + timeframe.ms)
-            if stored.size == 0:
-                tail = (start, last) if start <= last else None
-                series = SeriesPlan(symbol=symbol, timeframe=timeframe, tail=tail)
-            else:
-                holes = holes_in(stored, timeframe)
-                if stored[0] > start:
-                    holes.insert(0, (start, int(stored[0]) - timeframe.ms))
-                newest = int(stored[-1])
-                again = newest - (settings.sync.refetch_candles - 1) * timeframe.ms
-                series = SeriesPlan(
+
+class _Universe:
+    """What the wanted symbols are, before and after their candles were fetched."""
+
+    def __init__(
+        self,
+        db: apsw.Connection,
+        settings: Settings,
+        info: ExchangeInfo,
+        wanted: Sequence[str],
+        now_ms: int,
+    ) -> None:
+        self._db, self._settings, self._now_ms = db, settings, now_ms
+        before = read_universe(db)
+        known = [*read_instruments(db)]
+        upsert_instruments(db, info.instruments.values(), now_ms)
+        self._first_look = not before
+        self.members = {symbol: _standing(symbol, info, settings, known) for symbol in wanted}
+        self.chosen = [symbol for symbol, member in self.members.items() if not member.excluded]
+        self.changed: list[Member] = []
+
+    def settle(self) -> None:
+        """Look for symbols that nobody trades any more, and store what each symbol is."""
+        frames = self._settings.data.frames
+        timeframe = Timeframe.H1 if Timeframe.H1 in frames else min(frames, key=lambda frame: frame.ms)
+        count = self._settings.data.zombie_candles
+        for symbol in self.chosen:
+            since_ms = untraded_since(self._db, timeframe, symbol, count)
+            if since_ms is not None:
+                self.members[symbol] = Member(
                     symbol=symbol,
-                    timeframe=timeframe,
-                    tail=(max(start, again), last) if newest < last else None,
-                    holes=tuple(hole for hole in holes if not is_confirmed(hole, confirmed.get(symbol, []))),
+                    standing=Standing.DORMANT,
+                    reason="listed, but nothing is traded",
+                    since_ms=since_ms,
                 )
-            if series.ranges:
-                plans.append(series)
-    return plans
+        changed = update_universe(self._db, self.members.values(), self._now_ms)
+        self.changed = [member for member in changed if member.excluded or not self._first_look]
+        for member in self.changed:
+            _log.warning("%s is %s", member.symbol, member.why if member.excluded else "trading (new)")
+
+    @property
+    def excluded(self) -> dict[str, str]:
+        """Symbols that are left out, with the reason."""
+        return {member.symbol: member.reason for member in self.members.values() if member.excluded}
 
 
 class _Tally:
     """Writes what was fetched and counts it. Used by the main thread only."""
 
-    def __init__(self, db: apsw.Connection, client: MarketDataClient, job: Job, total: int) -> None:
-        self._db, self._client, self._job, self._total = db, client, job, total
+    def __init__(self, db: apsw.Connection, client: MarketDataClient, job: Job, plan: Plan) -> None:
+        self._db, self._client, self._job = db, client, job
+        self._total = sum(len(series.ranges) for series in plan.series)
         self._ranges_done = 0
+        self.removed = plan.removed
         self.written = 0
         self.holes = 0
         self.failed: dict[str, str] = {}
+        for place, count in plan.removed.items():
+            _log.warning("%s: removed %d candles that cannot be closed candles of it", place, count)
 
     def take(self, fetched: Fetched) -> None:
         """Store one page, or note a finished range, a confirmed hole or a failed series."""
@@ -148,10 +188,11 @@ class _Tally:
                 self.written += upsert_candles(self._db, series.timeframe, series.symbol, fetched.candles)
             except SkipSymbol as error:  # the table refuses them; nothing of this page is stored
                 self._fail(series, error.reason)
-        for hole in fetched.absent:
-            self.holes += 1
-            confirm_hole(self._db, series.timeframe, series.symbol, hole, self._client.clock.now_ms())
-        self._ranges_done += fetched.range_done
+        if fetched.asked is not None:
+            self.holes += len(fetched.absent)
+            now_ms = self._client.clock.now_ms()
+            settle_holes(self._db, series.timeframe, series.symbol, fetched.asked, fetched.absent, now_ms)
+            self._ranges_done += 1
         self._report(series)
 
     def _fail(self, series: SeriesPlan, fault: str) -> None:
@@ -165,35 +206,37 @@ class _Tally:
 
 
 def _outcome(
-    job: Job,
-    tally: _Tally,
-    wanted: Sequence[str],
-    frames: Sequence[Timeframe],
-    excluded: dict[str, str],
-    client: MarketDataClient,
+    job: Job, scope: SyncScope, tally: _Tally, universe: _Universe, client: MarketDataClient
 ) -> Outcome:
-    good = len(wanted) - len(excluded) - len(tally.failed)
+    wanted, excluded, removed = len(universe.members), universe.excluded, sum(tally.removed.values())
+    good = wanted - len(excluded.keys() | tally.failed.keys())
+    frames = " ".join(frame.name for frame in scope.timeframes or job.settings.data.frames)
+    changed = {member.symbol: member.standing.value for member in universe.changed}
     parts = [
-        f"{good}/{len(wanted)} symbols × {' '.join(frame.name for frame in frames)}",
+        f"{good}/{wanted} symbols × {frames}",
         f"{tally.written} candles new or corrected",
+        *([f"{removed} impossible candles removed"] if removed else []),
         *([f"{tally.holes} holes confirmed by the exchange"] if tally.holes else []),
+        *([f"changed {_listed(changed)}"] if changed else []),
         *([f"skipped {_listed(excluded)}"] if excluded else []),
         *([f"failed {_listed(tally.failed)}"] if tally.failed else []),
         took(job),
     ]
-    enough = good >= job.settings.data.coverage_min * (len(wanted) - len(excluded))
+    enough = good >= job.settings.data.coverage_min * (wanted - len(excluded))
     return Outcome(
         line="; ".join(parts),
         code=ExitCode.OK if enough else ExitCode.FAILED,
         counts={
-            "symbols": len(wanted),
+            "symbols": wanted,
             "symbols_ok": good,
             "symbols_skipped": len(excluded),
             "symbols_failed": len(tally.failed),
             "candles": tally.written,
+            "candles_removed": removed,
             "holes_confirmed": tally.holes,
             "weight": client.weight_used,
             "requests": client.requests,
+            "full": int(scope.full and not scope.narrowed),
         },
     )
 

@@ -71,8 +71,8 @@ class Job:
             self.check_stop()
 
     @contextlib.contextmanager
-    def database_turn(self) -> Iterator[None]:
-        """Hold the turn of the jobs that write the database."""
+    def database_turn(self, wait_s: float | None = None) -> Iterator[None]:
+        """Hold the turn of the jobs that write the database, waiting `wait_s` at most (default: setting)."""
 
         def waiting(holder: str) -> None:
             self.check_stop()
@@ -82,7 +82,7 @@ class Job:
         with database_turn(
             self.settings.paths.writer_lock,
             self.name,
-            wait_s=database.writer_lock_wait_s,
+            wait_s=database.writer_lock_wait_s if wait_s is None else wait_s,
             while_waiting=waiting,
         ):
             yield

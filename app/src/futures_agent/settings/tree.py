@@ -5,6 +5,7 @@ A value that would make no sense cannot be built: bounds are part of the types.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -114,6 +115,7 @@ class DataSettings(Struct, frozen=True, forbid_unknown_fields=True):
     stale_after_h_m15: PositiveFloat = 2.0
     coverage_min: Share = 0.95
     max_gap_candles: Annotated[int, Meta(ge=0)] = 2
+    indicator_days: Annotated[int, Meta(ge=1, le=180)] = 90  # rows kept; half a year of warm-up stays before
     max_disagreements: Annotated[int, Meta(ge=0)] = 5  # bars of a series that contradict its finer bars
     volume_tolerance: NonNegativeFloat = 1e-3  # relative difference of volume between timeframes
     jump_sigmas: PositiveFloat = 25.0  # a warning beyond so many robust sigmas of log return
@@ -126,6 +128,11 @@ class DataSettings(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the age, in ms, past which the newest closed candle is stale."""
         hours: float = getattr(self, f"stale_after_h_{timeframe.name.lower()}")
         return int(hours * 3_600_000)
+
+    def followed(self, listed: Container[str]) -> tuple[str, ...]:
+        """Return the symbols, each once, with the new names of renamed ones that are among `listed`."""
+        new_names = (self.renames[old] for old in self.symbols if old in self.renames)
+        return tuple(dict.fromkeys((*self.symbols, *(name for name in new_names if name in listed))))
 
     @property
     def frames(self) -> tuple[Timeframe, ...]:
@@ -153,13 +160,6 @@ class SyncSettings(Struct, frozen=True, forbid_unknown_fields=True):
         return 499 if self.prefer == "weight" else 1500
 
 
-class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """SQLite."""
-
-    cache_mb: Annotated[int, Meta(ge=1, le=1024)] = 10
-    busy_timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] = 10_000
-    writer_lock_wait_s: PositiveFloat = 600.0
-
 class SentimentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The exchange's funding and statistics, as the sentiment-macro job collects them."""
 
@@ -167,6 +167,13 @@ class SentimentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     publication_lag_s: Annotated[int, Meta(ge=0, le=86_400)] = 300  # known this long after their period
     retry_waits_s: tuple[NonNegativeFloat, ...] = (10.0, 30.0, 60.0)  # before each further attempt; macro too
 
+
+class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """SQLite."""
+
+    cache_mb: Annotated[int, Meta(ge=1, le=1024)] = 10
+    busy_timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] = 10_000
+    writer_lock_wait_s: PositiveFloat = 600.0
 
 
 class BackupSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -254,6 +261,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
     data: DataSettings = field(default_factory=DataSettings)
     sync: SyncSettings = field(default_factory=SyncSettings)
+    sentiment: SentimentSettings = field(default_factory=SentimentSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
     compact: CompactSettings = field(default_factory=CompactSettings)
@@ -261,6 +269,5 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     risk: RiskSettings = field(default_factory=RiskSettings)
     costs: CostSettings = field(default_factory=CostSettings)
     gate: GateSettings = field(default_factory=GateSettings)
-    sentiment: SentimentSettings = field(default_factory=SentimentSettings)
     backtest: BacktestSettings = field(default_factory=BacktestSettings)
     log: LogSettings = field(default_factory=LogSettings)

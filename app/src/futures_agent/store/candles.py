@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 from typing import Any
 
 import apsw
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,12 +20,20 @@ from futures_agent.store.database import database_errors
 _VALUES = FULL_CANDLE.names[1:]  # type: ignore[index]  # the columns after `timestamp`
 
 
-class SeriesCount(msgspec.Struct, frozen=True):
-    """What is stored of one symbol."""
+# What no candle can be; the tables' own checks say the same, but a file can be damaged.
+_IMPOSSIBLE = (
+    "(timestamp % :step <> 0 OR timestamp > :last_closed OR NOT "
+    "(low > 0 AND low <= open AND low <= close AND high >= open AND high >= close AND volume >= 0))"
+)
 
-    first: int  # open time of the oldest candle, ms UTC
-    last: int  # open time of the newest candle, ms UTC
-    count: int
+
+class SeriesSurvey(NamedTuple):
+    """What is stored of one series from some time on."""
+
+    candles: int
+    first: int | None  # open time of the oldest candle, ms UTC
+    last: int | None  # open time of the newest candle, ms UTC
+    impossible: int  # off the grid, not yet closed, or with prices that contradict each other
 
 
 def upsert_candles(db: apsw.Connection, timeframe: Timeframe, symbol: str, candles: Candles) -> int:
@@ -141,40 +148,50 @@ def newest(db: apsw.Connection, timeframe: Timeframe) -> dict[str, int]:
         return dict(db.execute(sql))
 
 
-def series_counts(db: apsw.Connection, timeframe: Timeframe) -> dict[str, SeriesCount]:
-    """Return symbol → first and last open time (ms UTC) and number of stored candles; reads every row."""
-    sql = f"SELECT symbol, min(timestamp), max(timestamp), count(*) FROM {timeframe.table} GROUP BY symbol"
-    with database_errors(Path(db.filename)):
-        return {symbol: SeriesCount(first, last, count) for symbol, first, last, count in db.execute(sql)}
+def survey_series(
+    db: apsw.Connection, timeframe: Timeframe, symbol: str, start_ms: int, *, last_closed_ms: int
+) -> SeriesSurvey:
+    """Return what is stored of one series from `start_ms` on (ms UTC), in one pass inside SQLite.
 
-
-def missing_ranges(
-    db: apsw.Connection, timeframe: Timeframe, symbol: str, start_ms: int, end_ms: int
-) -> list[tuple[int, int]]:
-    """Return the holes of one series within [start_ms, end_ms), in order of time.
-
-    A hole has stored candles on both sides, also where those lie outside the asked-for range. What is
-    missing before the oldest or after the newest stored candle is not a hole.
-
-    Returns
-    -------
-    list of (int, int)
-        First and last missing open time of each hole, ms UTC, both inclusive.
+    Parameters
+    ----------
+    last_closed_ms : int
+        Open time of the newest candle that has closed: a later one cannot be there.
     """
-    table, step = timeframe.table, timeframe.ms
     sql = (
-        f"SELECT (SELECT max(timestamp) FROM {table} WHERE symbol = :symbol AND timestamp < :start),"
-        f" (SELECT min(timestamp) FROM {table} WHERE symbol = :symbol AND timestamp >= :end)"
+        f"SELECT count(*), min(timestamp), max(timestamp), coalesce(sum({_IMPOSSIBLE}), 0) "
+        f"FROM {timeframe.table} WHERE symbol = :symbol AND timestamp >= :start"
     )
     with database_errors(Path(db.filename)):
-        ((before, after),) = db.execute(sql, {"symbol": symbol, "start": start_ms, "end": end_ms})
-    inside = read_timestamps(db, timeframe, symbol, start_ms, end_ms).tolist()
-    known = [timestamp for timestamp in (before, *inside, after) if timestamp is not None]
-    first_open = timeframe.open_of(start_ms + step - 1)
-    last_open = timeframe.open_of(end_ms - 1)
-    holes = [
-        (max(left + step, first_open), min(right - step, last_open))
-        for left, right in pairwise(known)
-        if right - left > step
-    ]
-    return [(first, last) for first, last in holes if first <= last]
+        found = db.execute(sql, _bindings(timeframe, symbol, start_ms, last_closed_ms)).fetchall()
+    return SeriesSurvey._make(found[0])
+
+
+def remove_impossible(
+    db: apsw.Connection, timeframe: Timeframe, symbol: str, start_ms: int, *, last_closed_ms: int
+) -> int:
+    """Delete what cannot be a closed candle and return how many those were; see `survey_series`."""
+    sql = f"DELETE FROM {timeframe.table} WHERE symbol = :symbol AND timestamp >= :start AND {_IMPOSSIBLE} "
+    with database_errors(Path(db.filename)), db:
+        db.execute(sql, _bindings(timeframe, symbol, start_ms, last_closed_ms))
+        removed = db.changes()
+    return removed
+
+
+def untraded_since(db: apsw.Connection, timeframe: Timeframe, symbol: str, count: int) -> int | None:
+    """Return since when (open time, ms UTC) nothing was traded, if that is `count` candles or more.
+
+    Counts the newest stored candles; None where one of the last `count` has volume, or fewer are stored.
+    """
+    sql = f"SELECT timestamp, volume FROM {timeframe.table} WHERE symbol = ? ORDER BY timestamp DESC"
+    untraded: list[int] = []
+    with database_errors(Path(db.filename)):
+        for timestamp, volume in db.execute(sql, (symbol,)):
+            if volume > 0:
+                break
+            untraded.append(timestamp)
+    return untraded[-1] if len(untraded) >= count else None
+
+
+def _bindings(timeframe: Timeframe, symbol: str, start_ms: int, last_closed_ms: int) -> dict[str, int | str]:
+    return {"symbol": symbol, "start": start_ms, "step": timeframe.ms, "last_closed": last_closed_ms}
