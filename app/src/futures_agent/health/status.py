@@ -17,7 +17,15 @@ from futures_agent.program.records import RunLog, RunRecord
 from futures_agent.settings import Settings
 from futures_agent.store.database import database_errors, open_reader
 
-JOBS = ("data-sync", "data-validation", "sentiment-macro", "backtest")
+JOBS = (
+    "data-sync",
+    "data-validation",
+    "sentiment-macro",
+    "backup",
+    "restore-test",
+    "compact",
+    "backtest",
+)
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):

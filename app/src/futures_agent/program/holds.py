@@ -15,7 +15,15 @@ from futures_agent.errors import Held, Refuse
 from futures_agent.files import explain_os_error, write_atomically
 
 # Units that may be held: the nightly backtest, and every job a person may want quiet for a while.
-HOLDABLE = ("backtest", "data-sync", "data-validation", "sentiment-macro")
+HOLDABLE = (
+    "backtest",
+    "data-sync",
+    "data-validation",
+    "backup",
+    "restore-test",
+    "compact",
+    "sentiment-macro",
+)
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):

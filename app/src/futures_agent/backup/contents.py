@@ -1,0 +1,174 @@
+"""What a database holds, as row counts and digests: two databases with equal ones hold the same rows.
+
+Candles are digested week by week, so that a later backup can tell which of the settled ones changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import apsw.sqlite_extra
+import msgspec
+
+from futures_agent.clock import DAY_MS
+from futures_agent.errors import Corrupt, Refuse
+from futures_agent.market.timeframe import Timeframe
+from futures_agent.store.database import WHAT_TO_DO_WITH_DAMAGE, database_errors
+from futures_agent.store.migrate import schema_version
+
+WEEK_MS = 7 * DAY_MS  # weeks begin on Thursdays, as 1970-01-01 did; the table candle_rewrites agrees
+
+
+class TableDigest(msgspec.Struct, frozen=True):
+    """The rows of one table."""
+
+    rows: int
+    digest: str  # hex
+
+
+class WeekDigest(msgspec.Struct, frozen=True):
+    """The candles of all symbols in one week."""
+
+    rows: int
+    digest: str  # hex
+    rewrites: int = 0  # how often SQL changed or deleted candles of this week, ever
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a database holds at one moment."""
+
+    schema_version: int
+    tables: dict[str, TableDigest]
+    weeks: dict[str, dict[int, WeekDigest]]  # candle table -> first ms of the week -> its candles
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables.values())
+
+
+def read_contents(db: apsw.Connection) -> Contents:
+    """Count and digest every row of every table, within the transaction that `db` may have open.
+
+    Raises
+    ------
+    Corrupt
+        Rows are not in the order of their key, or cannot be decoded.
+    Refuse
+        The SQLite extension for digests is missing.
+    """
+    database = Path(db.filename)
+    with database_errors(database):
+        _load_digest_function(db)
+        try:
+            tables: dict[str, TableDigest] = {}
+            weeks: dict[str, dict[int, WeekDigest]] = {}
+            candle_tables = {timeframe.table for timeframe in Timeframe}
+            rewrites = _rewrites(db)
+            for name in _table_names(db):
+                if name in candle_tables:
+                    weeks[name] = _digest_weeks(db, name, rewrites.get(name, {}))
+                    tables[name] = _sum_of(weeks[name])
+                    _require_all_seen(db, name, tables[name].rows)
+                else:
+                    tables[name] = _digest_table(db, name)
+        except UnicodeDecodeError:
+            raise _disorder(db, "text that is no text") from None
+    return Contents(schema_version=schema_version(db), tables=tables, weeks=weeks)
+
+
+def _load_digest_function(db: apsw.Connection) -> None:
+    try:
+        apsw.sqlite_extra.load(db, "shathree")
+    except (apsw.sqlite_extra.NotAvailable, apsw.ExtensionLoadingError) as error:
+        raise Refuse(f"SQLite's extension shathree is missing ({error}); install the apsw wheel") from None
+
+
+def _table_names(db: apsw.Connection) -> list[str]:
+    sql = (
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+        "ORDER BY name"
+    )
+    return [name for (name,) in db.execute(sql)]
+
+
+def _rewrites(db: apsw.Connection) -> dict[str, dict[int, int]]:
+    found: dict[str, dict[int, int]] = {}
+    if db.table_exists("main", "candle_rewrites"):
+        for table, week, rewrites in db.execute("SELECT candles, week, rewrites FROM candle_rewrites"):
+            found.setdefault(table, {})[week] = rewrites
+    return found
+
+
+def _digest_table(db: apsw.Connection, table: str) -> TableDigest:
+    key = [
+        name for (name,) in db.execute("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (table,))
+    ]
+    order = ", ".join(f'"{name}"' for name in key) or "rowid"
+    query = f'SELECT * FROM "{table}" ORDER BY {order}'
+    return TableDigest(
+        *db.execute(f'SELECT count(*), lower(hex(sha3_query(?, 256))) FROM "{table}"', (query,)).get
+    )
+
+
+def _digest_weeks(db: apsw.Connection, table: str, rewrites: dict[int, int]) -> dict[int, WeekDigest]:
+    """Digest each week: over all symbols in order, the name and the digest of its candles."""
+    rows: dict[int, int] = {}
+    hashes: dict[int, hashlib._Hash] = {}
+    columns = [name for (name,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+    values = ", ".join(f'"{name}"' for name in columns if name != "symbol")  # the same in every row
+    chosen = f'FROM "{table}" WHERE symbol = {{}} AND timestamp >= {{}} AND timestamp < {{}}'
+    for symbol in _symbols(db, table):
+        for week in _weeks_of(db, table, symbol):
+            where = chosen.format(apsw.format_sql_value(symbol), week, week + WEEK_MS)
+            query = f"SELECT {values} {where} ORDER BY timestamp"
+            count, digest = db.execute(f"SELECT count(*), sha3_query(?, 256) {where}", (query,)).get
+            rows[week] = rows.get(week, 0) + count
+            hashes.setdefault(week, hashlib.sha256()).update(symbol.encode() + b"\0" + digest)
+    return {
+        week: WeekDigest(rows[week], hashes[week].hexdigest(), rewrites.get(week, 0)) for week in sorted(rows)
+    }
+
+
+def _symbols(db: apsw.Connection, table: str) -> Iterator[str]:
+    """Yield the symbols along the key, without reading their candles."""
+    symbol = db.execute(f'SELECT min(symbol) FROM "{table}"').get
+    while symbol is not None:
+        yield symbol
+        following = db.execute(f'SELECT min(symbol) FROM "{table}" WHERE symbol > ?', (symbol,)).get
+        if following is not None and not (isinstance(following, str) and following > symbol):
+            raise _disorder(db, f"{table}: symbols out of order")
+        symbol = following
+
+
+def _weeks_of(db: apsw.Connection, table: str, symbol: str) -> Iterator[int]:
+    """Yield the weeks in which `symbol` has candles, in order."""
+    sql = f'SELECT min(timestamp) FROM "{table}" WHERE symbol = ? AND timestamp >= ?'
+    bound = -(2**63)
+    while (timestamp := db.execute(sql, (symbol, bound)).get) is not None:
+        if not isinstance(timestamp, int) or timestamp < bound:
+            raise _disorder(db, f"{table}: candles of {symbol} out of order")
+        week = timestamp - timestamp % WEEK_MS
+        yield week
+        bound = week + WEEK_MS
+        if bound >= 2**63:
+            raise _disorder(db, f"{table}: impossible time of a candle of {symbol}")
+
+
+def _sum_of(weeks: dict[int, WeekDigest]) -> TableDigest:
+    whole = hashlib.sha256()
+    for week, digest in weeks.items():
+        whole.update(f"{week} {digest.rows} {digest.digest}\n".encode())
+    return TableDigest(sum(week.rows for week in weeks.values()), whole.hexdigest())
+
+
+def _require_all_seen(db: apsw.Connection, table: str, seen: int) -> None:
+    stored = db.execute(f'SELECT count(*) FROM "{table}"').get
+    if stored != seen:
+        raise _disorder(db, f"{table}: {stored} rows, {seen} of them reachable by their key")
+
+
+def _disorder(db: apsw.Connection, finding: str) -> Corrupt:
+    return Corrupt(f"{db.filename}: damaged ({finding}): {WHAT_TO_DO_WITH_DAMAGE}")

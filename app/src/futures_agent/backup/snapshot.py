@@ -1,0 +1,124 @@
+"""A consistent copy of the database while others write it, and the proof that it is one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import apsw
+import msgspec
+
+from futures_agent.backup.contents import Contents, read_contents
+from futures_agent.backup.steps import step
+from futures_agent.errors import Corrupt
+from futures_agent.files import explain_os_error, sync_directory
+from futures_agent.settings import DatabaseSettings
+from futures_agent.store.database import FILE_MODE, WHAT_TO_DO_WITH_DAMAGE, database_errors, open_reader
+from futures_agent.store.integrity import CheckName, find_damage
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verified copy was found to be."""
+
+    contents: Contents
+    size: int  # bytes
+    sha256: str
+
+
+def take_snapshot(source: Path, copy: Path, settings: DatabaseSettings) -> Snapshot:
+    """Copy the database `source` to the new file `copy`, and verify that it holds what `source` holds.
+
+    One read transaction spans the copy and the digests of the source: what a writer commits meanwhile is in
+    neither. The writer is not blocked.
+
+    Raises
+    ------
+    Corrupt
+        The database is damaged, or the copy does not hold what the database holds.
+    Retry
+        The disk is full or failing.
+    Refuse
+        There is no database, or no permission.
+    """
+    with contextlib.closing(open_reader(source, settings)) as db, database_errors(source):
+        db.execute("BEGIN")
+        db.execute("SELECT count(*) FROM sqlite_schema").get  # noqa: B018 (the transaction begins here)
+        _copy(db, copy)
+        step("backup", 3)
+        with ThreadPoolExecutor(1) as beside:  # SQLite works outside Python's lock: two cores, half the time
+            original = beside.submit(read_contents, db)
+            digest = beside.submit(_sha256, copy)
+            copied = examine(copy, "quick_check")
+            expected = original.result()
+    require_equal(expected, copied, copy)
+    return Snapshot(contents=copied, size=copy.stat().st_size, sha256=digest.result())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copy(db: apsw.Connection, copy: Path) -> None:
+    """Copy all pages in one step; SQLite's backup uses the read transaction that `db` has open."""
+    try:
+        os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+        with contextlib.closing(apsw.Connection(str(copy))) as target, database_errors(copy):
+            target.pragma("journal_mode", "OFF")  # a half-written copy is thrown away, not rolled back
+            target.pragma("synchronous", "OFF")  # one fsync at the end instead
+            with target.backup("main", db, "main") as backup:
+                backup.step(-1)
+        sync_file(copy)
+    except OSError as error:
+        raise explain_os_error(error, copy) from None
+
+
+def examine(copy: Path, check: CheckName) -> Contents:
+    """Check the structure of a database file that nobody writes, and return what it holds.
+
+    Raises
+    ------
+    Corrupt
+        It is damaged.
+    """
+    with open_copy(copy) as db:
+        if damage := find_damage(db, check):
+            raise Corrupt(f"{copy}: damaged ({damage}): {WHAT_TO_DO_WITH_DAMAGE}")
+        return read_contents(db)
+
+
+@contextlib.contextmanager
+def open_copy(copy: Path) -> Iterator[apsw.Connection]:
+    """Open a database file that nobody writes; leaves no -wal or -shm behind."""
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    with (
+        database_errors(copy),
+        contextlib.closing(apsw.Connection(f"file:{quote(str(copy))}?immutable=1", flags=flags)) as db,
+    ):
+        yield db
+
+
+def require_equal(expected: Contents, found: Contents, copy: Path) -> None:
+    """Raise `Corrupt`, naming the tables, where `copy` does not hold what it should."""
+    tables = sorted(expected.tables.keys() | found.tables.keys())
+    different = [name for name in tables if expected.tables.get(name) != found.tables.get(name)]
+    if different or expected != found:
+        raise Corrupt(
+            f"{copy}: the copy differs from its source in {', '.join(different) or 'its schema'}; "
+            "check the disk and the memory of this host"
+        )
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the file and its name are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_directory(path.parent)
