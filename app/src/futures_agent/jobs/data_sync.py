@@ -21,6 +21,7 @@ from futures_agent.errors import ExitCode, Refuse, SkipSymbol
 from futures_agent.exchange.client import ExchangeInfo, MarketDataClient
 from futures_agent.jobs.candle_fetch import Attempts, Fetched, fetch_all
 from futures_agent.jobs.candle_plan import Plan, SeriesPlan, SyncScope, make_plan
+from futures_agent.jobs.indicators import update_indicators
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.market.universe import Member, Standing, standing_of
 from futures_agent.program.job import Job, Outcome, run_job, took
@@ -102,6 +103,7 @@ def synchronise(
             tally = _Tally(db, client, job, plan)
             fetch_all(client, plan.series, settings, attempts, job, tally.take)
             universe.settle()
+            update_indicators(db, job, client.clock.now_ms())
         return _outcome(job, scope, tally, universe, client)
 
 
