@@ -5,7 +5,7 @@ import pytest
 
 from futures_agent.errors import ExitCode
 from futures_agent.health.screen import print_status
-from futures_agent.health.status import gather
+from futures_agent.health.status import JOBS, gather
 from futures_agent.jobs import data_sync, data_validation
 from futures_agent.program.blocks import set_block
 from futures_agent.program.holds import set_hold
@@ -34,7 +34,7 @@ def words(screen):
 def test_an_empty_host_says_what_to_do(tmp_path, screen):
     text = screen(Settings(paths=PathSettings(state_dir=str(tmp_path))))
     assert "agentctl data-sync" in text
-    assert text.count("never") == 3
+    assert text.count("never") == len(JOBS)
     assert "`agentctl backtest` runs one now" in text
 
 

@@ -331,7 +331,7 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for key, value, origin in rows:
-        shown = f"{len(value)}: {', '.join(value)}" if isinstance(value, list | tuple) else str(value)
+        shown = f"{len(value)}: {', '.join(map(str, value))}" if isinstance(value, list | tuple) else str(value)
         table.add_row(key, shown, origin, style=None if origin == "default" else "bold")
     Console(highlight=False).print(table)
 
