@@ -40,8 +40,8 @@ Mask = NDArray[np.bool_]
 
 _EARLIEST_MS, _LATEST_MS = parse_utc("2009-01-01"), parse_utc("2100-01-01")
 _MICROSECONDS_FROM = 1e14  # larger than any time in ms, smaller than any in µs
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
-_SHOWN_CHARACTERS = 120
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_SHOWN_CHARACTERS = 200
 _DEFECTS = list(Defect)
 _NO_SERIES = -1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -87,31 +87,32 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 def print_verdict(verdict: Verdict) -> None:
     """Print one line per timeframe, one per series with anything to say, and examples of bad rows."""
-    from rich.console import Console
-    from rich.table import Table
+    rows = [("", *_HEADINGS, "verdict"), *_rows(verdict)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS) + 1)]
+    for label, *counts, remarks in rows:
+        numbers = (count.rjust(width) for count, width in zip(counts, widths[1:], strict=True))
+        print("  ".join([label.ljust(widths[0]), *numbers, remarks]))
+    for line in (*_examples(verdict), *_notes(verdict)):
+        print(line)
 
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table("", "rows", "new", "stored", "differ", "missing", "verdict", box=None, pad_edge=False)
-    for column in table.columns[1:6]:
-        column.justify = "right"
+
+_COUNTS = ("rows", "new", "same", "different", "missing")
+_HEADINGS = ("rows", "new", "stored", "differ", "missing")
+
+
+def _rows(verdict: Verdict) -> Iterator[tuple[str, ...]]:
     for timeframe in Timeframe:
         of_frame = [one for one in verdict.series if one.timeframe == timeframe.name]
         quiet = [one for one in of_frame if not _remarks(verdict, one)]
         if quiet:
             sums = [sum(getattr(one, name) for one in quiet) for name in _COUNTS]
-            table.add_row(f"{timeframe.name}, {len(quiet)} symbols", *map(str, sums), "good")
+            yield f"{timeframe.name}, {len(quiet)} symbols", *map(str, sums), "good"
         for one in of_frame:
             if one not in quiet:
                 counts = [str(getattr(one, name)) for name in _COUNTS]
-                table.add_row(f"{one.symbol} {one.timeframe}", *counts, _remarks(verdict, one))
+                yield f"{one.symbol} {one.timeframe}", *counts, _remarks(verdict, one)
     if verdict.unassigned:
-        table.add_row("rows that tell no series", *[""] * len(_COUNTS), _kinds(verdict.findings.of(None)))
-    console.print(table)
-    for line in (*_examples(verdict), *_notes(verdict)):
-        console.print(line, markup=False)
-
-
-_COUNTS = ("rows", "new", "same", "different", "missing")
+        yield "rows that tell no series", *[""] * len(_COUNTS), _kinds(verdict.findings.of(None))
 
 
 def _remarks(verdict: Verdict, one: SeriesVerdict) -> str:
