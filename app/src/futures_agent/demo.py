@@ -50,6 +50,9 @@ def run_demo(directory: Path, data: Path | None) -> None:
             "AGENT_EXCHANGE__REST_URL": url,
             "AGENT_EXCHANGE__TIME_SCALE": str(TIME_SCALE),
             "AGENT_DATA__SYMBOLS": ",".join(symbols),
+            "AGENT_MACRO__FRED_URL": url,
+            "AGENT_MACRO__FEAR_GREED_URL": url,
+            "AGENT_MACRO__FRED_KEY_FILE": str(_fred_key(directory)),
             # Outside the scratch directory: the second demo compiles nothing.
             "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", str(COMPILED)),
         }
@@ -71,6 +74,13 @@ def _config(directory: Path) -> Path:
     """Write an empty settings file: a demo must not depend on what the host's own file says."""
     path = directory / "agent.toml"
     path.write_text("# The demo's settings come from its environment.\n")
+    return path
+
+
+def _fred_key(directory: Path) -> Path:
+    """Write the key with which the simulated FRED answers: any that looks like one."""
+    path = directory / "fred_key"
+    path.write_text("demo" * 8)
     return path
 
 

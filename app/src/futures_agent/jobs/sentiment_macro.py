@@ -9,17 +9,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import apsw
 
 from futures_agent.errors import AgentError, ExitCode, SkipSymbol
 from futures_agent.exchange.sentiment import SentimentClient
 from futures_agent.files import make_directory
+from futures_agent.jobs.macro_plan import macro_tasks
 from futures_agent.jobs.rounds import Answer, Store, Task, fetch_in_rounds
 from futures_agent.jobs.sentiment_plan import sentiment_tasks
+from futures_agent.macro.web import WebSource
 from futures_agent.program.job import Job, Outcome, run_job, took
 from futures_agent.settings import Settings
+from futures_agent.settings.tree import MacroSettings
 from futures_agent.store.database import database_errors, open_writer
 from futures_agent.store.instruments import read_instruments
 
@@ -37,8 +40,11 @@ def _collect(job: Job, symbols: Sequence[str] | None) -> Outcome:
     settings = job.settings
     wanted = tuple(dict.fromkeys(symbols or settings.data.symbols))
     waits = _Waits()
-    client = SentimentClient(settings.exchange, settings.paths.exchange_state, on_wait=waits.told)
-    with closing(client):
+    with ExitStack() as opened:
+        client = SentimentClient(settings.exchange, settings.paths.exchange_state, on_wait=waits.told)
+        fred, index = _macro_sources(settings.macro, waits)
+        for source in (client, fred, index):
+            opened.callback(source.close)
         try:
             client.sync_clock()
         except AgentError as error:  # the rounds will tell; until then the saved offset stands in
@@ -53,6 +59,7 @@ def _collect(job: Job, symbols: Sequence[str] | None) -> Outcome:
             }
             chosen = [symbol for symbol in wanted if symbol not in excluded]
             tasks = sentiment_tasks(db, client, settings, chosen, instruments)
+            tasks += macro_tasks(db, fred, index, settings, client.clock)
         tally = _Tally(job, tasks)
         fetch_in_rounds(
             job,
@@ -72,12 +79,31 @@ class _Waits:
     def __init__(self) -> None:
         self._told_s = float("-inf")
 
-    def told(self, until_ms: int) -> None:
+    def told(self, until_ms: int = 0) -> None:
         """Take note of a wait; called about twice a second while there is one."""
         self._told_s = time.monotonic()
 
     def any(self) -> bool:
         return time.monotonic() - self._told_s < 2.0
+
+
+def _macro_sources(settings: MacroSettings, waits: _Waits) -> tuple[WebSource, WebSource]:
+    """Return FRED and alternative.me."""
+    timeouts_s = (settings.connect_timeout_s, settings.read_timeout_s)
+    fred, index = (
+        WebSource(
+            url,
+            setting,
+            timeouts_s=timeouts_s,
+            requests_per_min=settings.fred_requests_per_min if setting == "macro.fred_url" else 30,
+            on_wait=waits.told,
+        )
+        for url, setting in (
+            (settings.fred_url, "macro.fred_url"),
+            (settings.fear_greed_url, "macro.fear_greed_url"),
+        )
+    )
+    return fred, index
 
 
 @contextmanager

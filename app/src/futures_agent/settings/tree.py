@@ -168,6 +168,41 @@ class SentimentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     retry_waits_s: tuple[NonNegativeFloat, ...] = (10.0, 30.0, 60.0)  # before each further attempt; macro too
 
 
+def _publication_lags() -> dict[str, float]:
+    """Return the most days from a value's day to its publication, long weekends included, by series."""
+    return {
+        "DFF": 5.0,
+        "DGS10": 5.0,
+        "DGS2": 5.0,
+        "T10Y2Y": 5.0,
+        "DTWEXBGS": 10.0,
+        "VIXCLS": 5.0,
+        "SP500": 5.0,
+        "CPIAUCSL": 50.0,
+        "M2SL": 62.0,
+        "WALCL": 3.0,
+        "FEAR_GREED": 0.25,
+    }
+
+
+class MacroSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Macro series, as the sentiment-macro job collects them."""
+
+    fred_url: HttpUrl = "https://api.stlouisfed.org"
+    fred_key_file: str = ""  # empty: the unit's credential `fred_api_key`
+    fred_series: tuple[Annotated[str, Meta(pattern=r"^[A-Z0-9_]+$")], ...] = (
+        *("DFF", "DGS10", "DGS2", "T10Y2Y", "DTWEXBGS", "VIXCLS", "SP500", "CPIAUCSL", "M2SL", "WALCL"),
+    )
+    fred_requests_per_min: PositiveInt = 100  # of the 120 that FRED allows a key
+    fear_greed: bool = True
+    fear_greed_url: HttpUrl = "https://api.alternative.me"
+    connect_timeout_s: PositiveFloat = 5.0
+    read_timeout_s: PositiveFloat = 15.0
+    # Counted from the start of a value's day, where the source does not tell when it was published.
+    publication_lag_d: dict[str, NonNegativeFloat] = field(default_factory=_publication_lags)
+    publication_lag_other_d: NonNegativeFloat = 65.0  # of series not named there
+
+
 class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """SQLite."""
 
@@ -262,6 +297,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     data: DataSettings = field(default_factory=DataSettings)
     sync: SyncSettings = field(default_factory=SyncSettings)
     sentiment: SentimentSettings = field(default_factory=SentimentSettings)
+    macro: MacroSettings = field(default_factory=MacroSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
     compact: CompactSettings = field(default_factory=CompactSettings)

@@ -62,7 +62,7 @@ def rest_routes(venue: Venue, endpoints: Sequence[Endpoint]) -> list[Route]:
 async def _respond(venue: Venue, endpoint: Endpoint | None, request: Request) -> Response:
     # Half of the latency on the way in, half on the way out: a client that assumes so measures the
     # clock's offset rightly.
-    await _travel(venue.latency_ms / 2)
+    await travel(venue.latency_ms / 2)
     path, params, now_ms = request.url.path, request.query_params, venue.clock.now_ms()
     client = request.client.host if request.client else ""
     limiter = venue.pools[endpoint.pool] if endpoint and endpoint.pool else venue.limiter
@@ -86,7 +86,7 @@ async def _respond(venue: Venue, endpoint: Endpoint | None, request: Request) ->
         except VenueError as error:
             status, body = error.status, exchange_error(error.code, str(error))
     venue.tally.count(path, status)
-    await _travel(venue.latency_ms / 2)
+    await travel(venue.latency_ms / 2)
     return Response(body, status, headers, media_type="text/html" if body[:1] == b"<" else _JSON)
 
 
@@ -96,7 +96,8 @@ def _refusal(venue: Venue, verdict: Verdict, limit: int, headers: dict[str, str]
     return refusal_body(verdict.status, limit=limit, until_ms=verdict.banned_until_ms)
 
 
-async def _travel(duration_ms: float) -> None:
+async def travel(duration_ms: float) -> None:
+    """Let `duration_ms` of host time pass."""
     if duration_ms > 0:
         await asyncio.sleep(duration_ms / 1000)
 

@@ -17,15 +17,13 @@ from futures_agent.errors import Refuse
 from futures_agent.market.sentiment import FUNDING_PAYMENT, Statistic
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.simulator.market import Market
+from futures_agent.simulator.noise import Floats, Ints, smooth, uniform
 
 FUNDING_FILES = ("funding.parquet", "funding.csv", "funding.csv.gz")
 _JITTER_MS = 12  # payments are stamped this much late at most
 _INTERVALS_H = (8,) * 14 + (4,) * 4 + (1,) * 2  # how common each interval is
 _USUAL_RATE = 0.0001  # per 8 h
 _DAYS = 86_400_000.0
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class Sentiment:
@@ -66,10 +64,10 @@ class Sentiment:
         numbers = np.arange(max(earliest - _JITTER_MS, 0) // step, end_ms // step + 1, dtype=np.int64)
         payments = np.zeros(len(numbers), FUNDING_PAYMENT)
         key = self._key(symbol, "funding")
-        late = (_JITTER_MS * _uniform(key, numbers)).astype(np.int64)
+        late = (_JITTER_MS * uniform(key, numbers)).astype(np.int64)
         payments["timestamp"] = numbers * step + late
-        mood = _smooth(key, payments["timestamp"] / _DAYS) - 0.5
-        spread = _uniform(key + 1, numbers) - 0.5
+        mood = smooth(key, payments["timestamp"] / _DAYS) - 0.5
+        spread = uniform(key + 1, numbers) - 0.5
         per_8h = np.clip(_USUAL_RATE + 0.0004 * mood + 0.0002 * spread, -0.003, 0.003)
         payments["rate"] = np.round(per_8h * step / (8 * HOUR_MS), 8)
         return payments
@@ -77,17 +75,17 @@ class Sentiment:
     def statistic(self, statistic: Statistic, symbol: str, stamps: Ints) -> NDArray[np.void]:
         """Return the rows of the periods that begin at `stamps` (ms UTC); a few periods have none."""
         key = self._key(symbol, statistic.value)
-        traded = stamps[_uniform(key + 3, stamps // MINUTE_MS) > 0.01]
+        traded = stamps[uniform(key + 3, stamps // MINUTE_MS) > 0.01]
         rows = np.zeros(len(traded), statistic.dtype)
         rows["timestamp"] = traded
-        mood = _smooth(key, traded / _DAYS * 3) + 0.1 * _uniform(key + 1, traded // MINUTE_MS)
+        mood = smooth(key, traded / _DAYS * 3) + 0.1 * uniform(key + 1, traded // MINUTE_MS)
         if statistic is Statistic.OPEN_INTEREST:
             price = self._prices(symbol, traded)
             rows["open_interest"] = np.round(1e8 / self._market.listings[symbol].price * (0.5 + mood), 3)
             rows["open_interest_value"] = np.round(rows["open_interest"] * np.nan_to_num(price), 8)
         elif statistic is Statistic.TAKER_VOLUME:
             rows["taker_buy_volume"] = np.round(1000 * (0.2 + mood), 4)
-            rows["taker_sell_volume"] = np.round(1000 * (0.2 + _smooth(key + 2, traded / _DAYS * 3)), 4)
+            rows["taker_sell_volume"] = np.round(1000 * (0.2 + smooth(key + 2, traded / _DAYS * 3)), 4)
             rows["taker_buy_sell_ratio"] = np.round(rows["taker_buy_volume"] / rows["taker_sell_volume"], 4)
         else:
             rows[statistic.columns[0]] = np.round(0.5 + 2 * mood, 4)
@@ -136,20 +134,3 @@ def read_funding_file(dataset: Path) -> dict[str, NDArray[np.void]]:
         reason = str(error).strip().partition("\n")[0]
         raise Refuse(f"{files[0]}: not a funding history ({', '.join(wanted)}): {reason}") from None
     return recorded
-
-
-def _smooth(key: int, at: Floats) -> Floats:
-    """Return a curve in [0, 1) through a random value at each whole number."""
-    knots = np.floor(at)
-    left, right = (_uniform(key, (knots + step).astype(np.int64)) for step in (0, 1))
-    share = at - knots
-    curve: Floats = left * (1 - share) + right * share
-    return curve
-
-
-def _uniform(key: int, numbers: Ints) -> Floats:
-    """Return a random value in [0, 1) for each number: SplitMix64 (Steele, Lea & Flood, 2014)."""
-    state = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key * 0x632BE59B % 2**64)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (state ^ (state >> np.uint64(31))).astype(np.float64) / 2.0**64

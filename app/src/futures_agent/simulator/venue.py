@@ -11,6 +11,7 @@ from futures_agent.simulator.clock import VenueClock
 from futures_agent.simulator.config import SimulatorConfig
 from futures_agent.simulator.faults import FaultPlan
 from futures_agent.simulator.generator import GeneratedCandles
+from futures_agent.simulator.macro import load_macro
 from futures_agent.simulator.market import CandleSource, Market
 from futures_agent.simulator.sentiment import Sentiment, read_funding_file
 from futures_agent.simulator.weights import WeightLimiter
@@ -19,6 +20,7 @@ from futures_agent.simulator.weights import WeightLimiter
 FUNDING_POOL, STATISTICS_POOL = "funding", "statistics"
 _POOL_LIMITS = {FUNDING_POOL: 500, STATISTICS_POOL: 1000}
 _POOL_WINDOW_MS = 5 * MINUTE_MS
+_FRED_REQUESTS_PER_MIN = 120  # of each key
 
 
 @dataclass
@@ -54,6 +56,8 @@ class Venue:
         }
         recorded = read_funding_file(config.dataset) if config.dataset is not None else {}
         self.sentiment = Sentiment(self.market, config.seed, recorded)
+        self.macro = load_macro(config.dataset, config.seed)
+        self.fred_limiter = WeightLimiter(_FRED_REQUESTS_PER_MIN, config.tolerated_refusals)
         self.retry_after = config.retry_after
         self.latency_ms = config.latency_ms
         self.faults = FaultPlan()

@@ -1,0 +1,112 @@
+"""What sentiment-macro asks FRED and alternative.me for."""
+
+from __future__ import annotations
+
+import apsw
+
+from futures_agent.clock import DAY_MS, Clock
+from futures_agent.errors import Refuse
+from futures_agent.jobs.rounds import Store, Task
+from futures_agent.macro import fear_greed as index
+from futures_agent.macro import fred
+from futures_agent.macro.web import WebSource
+from futures_agent.market.observation import Observation, day_text
+from futures_agent.program.credentials import read_credential
+from futures_agent.settings import Settings
+from futures_agent.settings.tree import MacroSettings
+from futures_agent.store.macro import last_change_ms, store_observations
+
+FRED_CREDENTIAL = "fred_api_key"
+# A monthly value is about three months old when the next one comes: the first day of a backtest needs one.
+_BEFORE_HISTORY_MS = 100 * DAY_MS
+# FRED answers at most 2,000 days of publication at once; a series may have one every working day.
+_PUBLISHED_SINCE_MS = 1_900 * DAY_MS
+_ASKED_AGAIN_MS = 7 * DAY_MS
+
+
+def macro_tasks(
+    db: apsw.Connection, web: WebSource, index_web: WebSource, settings: Settings, clock: Clock
+) -> list[Task]:
+    """Return one task per series that the settings name.
+
+    Parameters
+    ----------
+    web, index_web : WebSource
+        FRED and alternative.me.
+    clock : Clock
+    """
+    tasks = []
+    if settings.macro.fear_greed:
+        newest = last_change_ms(db, index.SERIES)
+        tasks.append(_fear_greed_task(index_web, settings, newest, clock))
+    if settings.macro.fred_series:
+        try:
+            source = fred.Fred(web, _fred_key(settings.macro))
+        except Refuse as error:
+            tasks.append(_refused_task(error))
+        else:
+            tasks += [
+                _fred_task(source, settings, series, last_change_ms(db, series), clock)
+                for series in dict.fromkeys(settings.macro.fred_series)
+            ]
+    return tasks
+
+
+def _fred_key(settings: MacroSettings) -> str:
+    key = read_credential(FRED_CREDENTIAL, settings.fred_key_file, "macro.fred_key_file")
+    if key is None:
+        raise Refuse(
+            f"no key; give the unit the credential {FRED_CREDENTIAL}, set macro.fred_key_file, "
+            "or empty macro.fred_series"
+        )
+    return key
+
+
+def _refused_task(error: Refuse) -> Task:
+    def fetch() -> Store:
+        raise error
+
+    return Task(source=fred.SOURCE, item="key", fetch=fetch)
+
+
+def _fred_task(
+    source: fred.Fred, settings: Settings, series: str, newest_ms: int | None, clock: Clock
+) -> Task:
+    now_ms = clock.now_ms()
+    history_ms = now_ms - settings.data.history_days * DAY_MS - _BEFORE_HISTORY_MS
+    since_ms = history_ms if newest_ms is None else max(history_ms, newest_ms - _ASKED_AGAIN_MS)
+
+    def fetch() -> Store:
+        observations = source.observations(
+            series,
+            observed_since=day_text(history_ms),
+            known_since=day_text(max(since_ms, now_ms - _PUBLISHED_SINCE_MS)),
+        )
+        return _store(settings.macro, series, observations, clock.now_ms())
+
+    return Task(source=fred.SOURCE, item=series, fetch=fetch)
+
+
+def _fear_greed_task(web: WebSource, settings: Settings, newest_ms: int | None, clock: Clock) -> Task:
+    days = settings.data.history_days
+    if newest_ms is not None:
+        days = min(days, (clock.now_ms() - newest_ms + _ASKED_AGAIN_MS) // DAY_MS)
+
+    def fetch() -> Store:
+        observations = index.fear_greed(web, days)
+        return _store(settings.macro, index.SERIES, observations, clock.now_ms())
+
+    return Task(source=index.SOURCE, item=index.SERIES, fetch=fetch)
+
+
+def _store(
+    settings: MacroSettings, series: str, observations: list[Observation], fetched_at_ms: int
+) -> Store:
+    lag_d = settings.publication_lag_d.get(series, settings.publication_lag_other_d)
+
+    def store(db: apsw.Connection) -> int:
+        return store_observations(
+            db, series, observations, lag_ms=int(lag_d * DAY_MS), fetched_at_ms=fetched_at_ms
+        )
+
+    return store

@@ -1,0 +1,1 @@
+"""The world outside the exchange: economic series, the crowd's mood."""

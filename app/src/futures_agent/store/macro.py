@@ -1,0 +1,106 @@
+"""The `macro_data` table: what each series' value for a day was, and from when on that was known.
+
+A revised value is a row of its own, so that at any moment only what was published before it is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+from futures_agent.market.observation import Observation, day_ms
+from futures_agent.store.database import database_errors
+
+
+class MacroValue(NamedTuple):
+    """What was known of a series: the value of a day (YYYY-MM-DD), published by `available_at` (ms UTC)."""
+
+    date: str
+    value: float
+    available_at: int
+
+
+def store_observations(
+    db: apsw.Connection,
+    series: str,
+    observations: Sequence[Observation],
+    *,
+    lag_ms: int,
+    fetched_at_ms: int,
+) -> int:
+    """Store what is new among `observations`, in one transaction; nothing stored is ever changed.
+
+    Where the source does not tell when a value was published, the first one of a day counts as known
+    `lag_ms` after that day began, and a different one later from when it was seen. Nothing counts as known
+    later than it was fetched.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+        Of each day in the order of publication.
+    lag_ms : int
+        Publication lag of the series.
+    fetched_at_ms : int
+        ms UTC.
+
+    Returns
+    -------
+    int
+        Rows written.
+
+    Raises
+    ------
+    Retry, Corrupt, Refuse
+        As `database_errors` says.
+    """
+    written = 0
+    with database_errors(Path(db.filename)), db:
+        stored: dict[str, dict[int, float]] = {}
+        sql = "SELECT date, available_at, value FROM macro_data WHERE series = ?"
+        for day, available_at, value in db.execute(sql, (series,)):
+            stored.setdefault(day, {})[available_at] = value
+        for one in observations:
+            known = stored.setdefault(one.day, {})
+            available_at = _available_at(one, known, lag_ms, fetched_at_ms)
+            before = [at for at in known if at <= available_at]
+            if before and known[max(before)] == one.value:
+                continue
+            if available_at in known:  # another value for the same moment: it was seen now
+                available_at = fetched_at_ms
+            db.execute(
+                "INSERT OR IGNORE INTO macro_data (series, date, value, available_at, fetched_at) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (series, one.day, one.value, available_at, fetched_at_ms),
+            )
+            written += db.changes()
+            known[available_at] = one.value
+    return written
+
+
+def _available_at(one: Observation, known: dict[int, float], lag_ms: int, fetched_at_ms: int) -> int:
+    if one.published_ms is not None:
+        return min(one.published_ms, fetched_at_ms)
+    return fetched_at_ms if known else min(day_ms(one.day) + lag_ms, fetched_at_ms)
+
+
+def last_change_ms(db: apsw.Connection, series: str) -> int | None:
+    """Return when a value of the series was last stored, ms UTC; None where there is none."""
+    with database_errors(Path(db.filename)):
+        newest: int | None = db.execute(
+            "SELECT max(fetched_at) FROM macro_data WHERE series = ?", (series,)
+        ).get
+        return newest
+
+
+def macro_known_at(db: apsw.Connection, series: str, now_ms: int) -> MacroValue | None:
+    """Return the newest value of a series that was published by `now_ms` (ms UTC), as it was known then."""
+    sql = (
+        "SELECT date, value, available_at FROM macro_data WHERE series = ? AND available_at <= ? "
+        "ORDER BY date DESC, available_at DESC LIMIT 1"
+    )
+    with database_errors(Path(db.filename)):
+        row = db.execute(sql, (series, now_ms)).fetchone()
+        return None if row is None else MacroValue(*row)
