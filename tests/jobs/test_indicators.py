@@ -17,7 +17,7 @@ from futures_agent.clock import DAY_MS, HOUR_MS, parse_utc
 from futures_agent.errors import ExitCode, Interrupted
 from futures_agent.features.indicator_set import INDICATORS, indicators_step, readings
 from futures_agent.jobs import data_sync, indicators
-from futures_agent.jobs.indicators import anchor_from_ms, update_indicators, update_series
+from futures_agent.jobs.indicators import IndicatorUpdate, anchor_from_ms, update_series
 from futures_agent.market.candle import CANDLE, FULL_CANDLE, Candles
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.plain import plain_type
@@ -273,8 +273,25 @@ def test_told_to_stop_the_job_stops_between_two_series(db: apsw.Connection, sett
         job = Job("data-sync", settings_for("http://127.0.0.1:9"), reporter)
         job.stopping.set()
         with pytest.raises(Interrupted):
-            update_indicators(db, job, NOW_MS)
+            IndicatorUpdate(db, job, NOW_MS).finish()
     assert rows_of(db) == []
+
+
+def test_a_run_does_every_stored_series_once(
+    db: apsw.Connection, settings_for: Any, counted: Counted
+) -> None:
+    store(db, random_walk(600))
+    upsert_candles(db, Timeframe.H1, "ETHUSDT", random_walk(50))
+    upsert_candles(db, Timeframe.D1, "ETHUSDT", random_walk(20, Timeframe.D1))
+    upsert_candles(db, Timeframe.M15, "ETHUSDT", random_walk(30, Timeframe.M15))
+    with Reporter("data-sync") as reporter:
+        run = IndicatorUpdate(db, Job("data-sync", settings_for("http://127.0.0.1:9"), reporter), NOW_MS)
+        run.take(Timeframe.M15, "ETHUSDT")
+        assert (run.written, counted.bars) == (0, 0)
+        run.take(Timeframe.H1, "ETHUSDT")
+        assert (run.written, counted.bars) == (50, 50)
+        run.finish()
+        assert (run.written, counted.bars) == (670, 670)
 
 
 def test_data_sync_writes_the_indicators_of_what_it_fetched(

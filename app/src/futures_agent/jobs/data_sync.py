@@ -21,7 +21,7 @@ from futures_agent.errors import ExitCode, Refuse, SkipSymbol
 from futures_agent.exchange.client import ExchangeInfo, MarketDataClient
 from futures_agent.jobs.candle_fetch import Attempts, Fetched, fetch_all
 from futures_agent.jobs.candle_plan import Plan, SeriesPlan, SyncScope, make_plan
-from futures_agent.jobs.indicators import update_indicators
+from futures_agent.jobs.indicators import IndicatorUpdate
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.market.universe import Member, Standing, standing_of
 from futures_agent.program.job import Job, Outcome, run_job, took
@@ -100,10 +100,11 @@ def synchronise(
             universe = _Universe(db, settings, info, wanted, client.clock.now_ms())
             now_ms = client.clock.now_ms()
             plan = make_plan(db, settings, info.instruments, universe.chosen, scope, now_ms=now_ms)
-            tally = _Tally(db, client, job, plan)
+            indicators = IndicatorUpdate(db, job, now_ms)
+            tally = _Tally(db, client, job, plan, indicators)
             fetch_all(client, plan.series, settings, attempts, job, tally.take)
             universe.settle()
-            update_indicators(db, job, client.clock.now_ms())
+            indicators.finish()
         return _outcome(job, scope, tally, universe, client)
 
 
@@ -169,8 +170,15 @@ class _Universe:
 class _Tally:
     """Writes what was fetched and counts it. Used by the main thread only."""
 
-    def __init__(self, db: apsw.Connection, client: MarketDataClient, job: Job, plan: Plan) -> None:
-        self._db, self._client, self._job = db, client, job
+    def __init__(
+        self,
+        db: apsw.Connection,
+        client: MarketDataClient,
+        job: Job,
+        plan: Plan,
+        indicators: IndicatorUpdate,
+    ) -> None:
+        self._db, self._client, self._job, self._indicators = db, client, job, indicators
         self._total = sum(len(series.ranges) for series in plan.series)
         self._ranges_done = 0
         self.removed = plan.removed
@@ -195,6 +203,8 @@ class _Tally:
             now_ms = self._client.clock.now_ms()
             settle_holes(self._db, series.timeframe, series.symbol, fetched.asked, fetched.absent, now_ms)
             self._ranges_done += 1
+            if fetched.asked == series.ranges[-1]:  # now, while the others wait for the exchange
+                self._indicators.take(series.timeframe, series.symbol)
         self._report(series)
 
     def _fail(self, series: SeriesPlan, fault: str) -> None:

@@ -49,39 +49,57 @@ class Bar(NamedTuple):
     volume: float
 
 
-def update_indicators(db: apsw.Connection, job: Job, now_ms: int) -> int:
-    """Bring the indicators of every stored series up to its newest candle.
+class IndicatorUpdate:
+    """Brings the indicators of every stored series up to its newest candle, each in one transaction.
 
-    Each series is one transaction: a run that is stopped leaves finished series behind it.
+    A run that is stopped leaves finished series behind it, and the next one does the rest.
 
     Parameters
     ----------
     db : apsw.Connection
         From `open_writer`.
+    job : Job
     now_ms : int
         Exchange time, ms UTC: it decides which year anchors, and which rows are too old to keep.
-
-    Returns
-    -------
-    int
-        Rows written.
-
-    Raises
-    ------
-    Interrupted
-        Told to stop.
-    Retry, Corrupt, Refuse
-        As `database_errors` says.
     """
-    keep_days = job.settings.data.indicator_days
-    written = 0
-    for timeframe in TIMEFRAMES:
-        for symbol in newest(db, timeframe):
-            job.check_stop()
-            job.reporter.status(f"indicators of {symbol} {timeframe.name}")
-            written += update_series(db, timeframe, symbol, now_ms=now_ms, keep_days=keep_days)
-    _log.info("%d rows of indicators written", written)
-    return written
+
+    def __init__(self, db: apsw.Connection, job: Job, now_ms: int) -> None:
+        self._db, self._job, self._now_ms = db, job, now_ms
+        self._done: set[tuple[Timeframe, str]] = set()
+        self.written = 0  # rows
+
+    def take(self, timeframe: Timeframe, symbol: str) -> None:
+        """Do one series, of which no more candles will come in this run; nothing for M15.
+
+        Raises
+        ------
+        Retry, Corrupt, Refuse
+            As `database_errors` says.
+        """
+        if timeframe in TIMEFRAMES:
+            keep_days = self._job.settings.data.indicator_days
+            self.written += update_series(
+                self._db, timeframe, symbol, now_ms=self._now_ms, keep_days=keep_days
+            )
+            self._done.add((timeframe, symbol))
+
+    def finish(self) -> None:
+        """Do every stored series that was not taken yet.
+
+        Raises
+        ------
+        Interrupted
+            Told to stop.
+        Retry, Corrupt, Refuse
+            As `database_errors` says.
+        """
+        for timeframe in TIMEFRAMES:
+            for symbol in newest(self._db, timeframe):
+                if (timeframe, symbol) not in self._done:
+                    self._job.check_stop()
+                    self._job.reporter.status(f"indicators of {symbol} {timeframe.name}")
+                    self.take(timeframe, symbol)
+        _log.info("%d rows of indicators written", self.written)
 
 
 def update_series(
