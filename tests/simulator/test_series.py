@@ -98,3 +98,14 @@ def test_decimals_see_through_the_noise_of_sums() -> None:
     assert decimals_of(np.array([0.1 + 0.2, 5.0])) == 1
     assert decimals_of(np.array([0.0000001])) == 7
     assert decimals_of(np.array([1 / 3])) == 8
+
+
+def test_numbers_of_fifteen_digits_and_more_stay_what_their_text_says():
+    rng = np.random.default_rng(8)
+    for decimals, digits in ((7, 9), (8, 8), (4, 11), (8, 10)):
+        units = rng.integers(10 ** (digits - 1), 10**digits, 5_000)
+        fractions = rng.integers(0, 10**decimals, 5_000)
+        values = np.array([float(f"{a}.{b:0{decimals}d}") for a, b in zip(units, fractions, strict=True)])
+        np.testing.assert_array_equal(on_grid(values, decimals), values)
+    assert on_grid(0.1 + 0.2, 1) == 0.3
+    assert on_grid(-1.25000001, 2) == -1.25

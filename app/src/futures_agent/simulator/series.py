@@ -28,10 +28,12 @@ def on_grid(values: Any, decimals: int) -> Any:
     """Return `values` rounded to `decimals`, each the double nearest to its decimal text.
 
     Whole units over a power of ten: the division is correctly rounded, so text and number agree in
-    both directions up to 2**53 units.
+    both directions up to 2**53 units. Above that, doubles lie further apart than units: nothing to round.
     """
     scale = 10.0**decimals
-    return np.rint(values * scale) / scale
+    whole = np.floor(values)
+    units = whole * scale + np.rint((values - whole) * scale)  # the product alone would be off by a half
+    return np.where(np.abs(units) < 2.0**53, units / scale, values)[()]
 
 
 def aggregate(candles: Candles, timeframe: Timeframe, grid: Grid) -> Candles:
