@@ -41,6 +41,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a database holds at one moment."""
 
     schema_version: int
+    schema: str  # digest of every table, index and trigger as it was created, hex
     tables: dict[str, TableDigest]
     weeks: dict[str, dict[int, WeekDigest]]  # candle table -> first ms of the week -> its candles
 
@@ -76,7 +77,9 @@ def read_contents(db: apsw.Connection) -> Contents:
                     tables[name] = _digest_table(db, name)
         except UnicodeDecodeError:
             raise _disorder(db, "text that is no text") from None
-    return Contents(schema_version=schema_version(db), tables=tables, weeks=weeks)
+        return Contents(
+            schema_version=schema_version(db), schema=_digest_schema(db), tables=tables, weeks=weeks
+        )
 
 
 def _load_digest_function(db: apsw.Connection) -> None:
@@ -92,6 +95,12 @@ def _table_names(db: apsw.Connection) -> list[str]:
         "ORDER BY name"
     )
     return [name for (name,) in db.execute(sql)]
+
+
+def _digest_schema(db: apsw.Connection) -> str:
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name"
+    digest: str = db.execute("SELECT lower(hex(sha3_query(?, 256)))", (query,)).get
+    return digest
 
 
 def _rewrites(db: apsw.Connection) -> dict[str, dict[int, int]]:

@@ -16,16 +16,21 @@ _GONE = WeekDigest(0, "")
 
 
 def unrecorded_changes(before: Contents, after: Contents, *, settled_until_ms: int) -> list[str]:
-    """Return what changed in settled weeks without a record; empty when nothing did.
+    """Return what changed in the schema and in settled weeks without a record; empty when nothing did.
 
     Parameters
     ----------
     before, after : Contents
-        Of an older backup and of the new copy. With different schemas nothing can be said.
+        Of an older backup and of the new copy. With a migration between them nothing can be said.
     settled_until_ms : int
         Weeks that end at or before this time, ms UTC, are settled.
     """
-    if before.schema_version != after.schema_version:
+    migrated = before.schema_version != after.schema_version
+    altered = before.schema != after.schema
+    if migrated != altered:
+        versions = f"{before.schema_version} and {after.schema_version}"
+        return [f"the schema, its versions {versions}, without a migration"]
+    if migrated:
         return []
     return [
         f"{table}, week of {utc_text(week)[:10]}: {_difference(old, new)}"

@@ -180,8 +180,8 @@ def _require_settled_history(settings: Settings, tier: HotTier, contents: Conten
     )
     if changes:
         raise Page(
-            f"{settings.paths.database}: settled candles changed since {newest.name} without a record: "
-            f"{changes[0]}" + (f" (and {len(changes) - 1} more weeks)" if len(changes) > 1 else "") + "; "
+            f"{settings.paths.database}: what is settled changed since {newest.name} without a record: "
+            f"{changes[0]}" + (f" (and {len(changes) - 1} more)" if len(changes) > 1 else "") + "; "
             f"no backup was kept; `agentctl restore --from {newest.name}` brings them back, "
             "`agentctl backup --accept-history` keeps them as they are"
         )

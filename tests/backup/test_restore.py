@@ -1,0 +1,192 @@
+"""Restoring by hand: verified first, evidence kept, and nothing done while somebody has the database open."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+from msgspec.structs import replace
+
+from backup_world import NOW_MS
+from database_program import running
+from futures_agent.backup import restore
+from futures_agent.backup.archive import read_manifest, write_archive
+from futures_agent.backup.contents import read_contents
+from futures_agent.backup.restore import open_elsewhere, restore_database, restore_to
+from futures_agent.backup.restore_log import append_restored, last_restored_ms
+from futures_agent.backup.snapshot import open_copy
+from futures_agent.errors import Blocked, Corrupt, Refuse, Retry
+from futures_agent.settings import Settings
+from futures_agent.store.database import open_reader, open_writer
+from futures_agent.store.integrity import integrity_check
+
+Keep = Callable[..., Path]
+
+
+def trades(database: Path) -> int:
+    with contextlib.closing(open_reader(database)) as db:
+        return int(db.execute("SELECT count(*) FROM trades").get)
+
+
+def lose_trades(settings: Settings) -> None:
+    with contextlib.closing(open_writer(settings.paths.database)) as db:
+        db.execute("DELETE FROM trades")
+
+
+def test_the_backup_takes_the_place_and_the_old_one_is_evidence(
+    settings: Settings, kept_backup: Keep
+) -> None:
+    path = kept_backup()
+    lose_trades(settings)
+    done = restore_database(settings, f"hot/{path.name}")
+    database = settings.paths.database
+    assert trades(database) == 1
+    integrity_check(database)
+    assert not settings.paths.locked_flag.exists()
+    assert database.stat().st_mode & 0o777 == 0o640
+    assert done.evidence is not None
+    assert sorted(os.listdir(done.evidence)) == [
+        "crypto_agent.db",
+        "crypto_agent.db-shm",
+        "crypto_agent.db-wal",
+    ]
+    assert trades(done.evidence / "crypto_agent.db") == 0  # with what was only in its -wal
+    assert f"restored {path.name}, taken 2025-05-01T00:00:00Z" in done.line
+    assert str(done.evidence) in done.line
+    assert last_restored_ms(settings.paths.evidence) > NOW_MS
+
+
+def test_somebody_who_may_only_read_can_open_what_was_restored(settings: Settings, kept_backup: Keep) -> None:
+    path = kept_backup()
+    restore_database(settings, path.name)
+    names = [settings.paths.database.name + suffix for suffix in ("", "-wal", "-shm")]
+    for name in names:
+        assert settings.paths.database.with_name(name).exists()
+    place = settings.paths.database.parent
+    for directory in (place, *place.parents):
+        if os.stat(directory).st_uid == os.getuid() and directory != Path("/"):
+            with contextlib.suppress(PermissionError):
+                directory.chmod(directory.stat().st_mode | 0o755)
+    for name in names:
+        (place / name).chmod(0o644)
+    with running("unprivileged", settings.paths.database) as nobody:
+        assert "Refuse" in nobody.line()
+        assert "'BTCUSDT': 2880" in nobody.line()
+
+
+def test_without_a_database_there_is_no_evidence(settings: Settings, kept_backup: Keep) -> None:
+    path = kept_backup()
+    for suffix in ("", "-wal", "-shm"):
+        settings.paths.database.with_name(settings.paths.database.name + suffix).unlink()
+    done = restore_database(settings, path.name)
+    assert done.evidence is None
+    assert "the one before" not in done.line
+    assert trades(settings.paths.database) == 1
+
+
+def test_a_damaged_database_is_replaced_too(settings: Settings, kept_backup: Keep) -> None:
+    path = kept_backup()
+    settings.paths.database.write_bytes(b"no database at all")
+    done = restore_database(settings, path.name)
+    assert done.evidence is not None
+    assert (done.evidence / "crypto_agent.db").read_bytes() == b"no database at all"
+    integrity_check(settings.paths.database)
+
+
+@pytest.mark.parametrize("locked_before", [False, True])
+def test_nothing_is_done_while_somebody_has_it_open(
+    settings: Settings, kept_backup: Keep, locked_before: bool
+) -> None:
+    path = kept_backup()
+    lose_trades(settings)
+    with running("hold", settings.paths.database, "XRPUSDT", "10") as writer:
+        assert writer.line() == "holding"
+        if locked_before:
+            settings.paths.locked_flag.write_text("recovery\n")
+        with pytest.raises(Blocked, match=rf"python\S*, pid {writer.process.pid}, has it open; stop it"):
+            restore_database(settings, path.name)
+    assert settings.paths.locked_flag.exists() is locked_before
+    assert trades(settings.paths.database) == 0
+    assert not settings.paths.evidence.exists()
+    assert [name for name in os.listdir(settings.paths.database.parent) if name.startswith(".")] == []
+
+
+def test_an_idle_connection_counts_as_open(settings: Settings) -> None:
+    assert open_elsewhere(settings.paths.database) is None
+    with running("write", settings.paths.database, "XRPUSDT") as writer:
+        writer.line()
+        assert f"pid {writer.process.pid}" in str(open_elsewhere(settings.paths.database))
+    assert open_elsewhere(settings.paths.database) is None
+    assert open_elsewhere(settings.paths.database.with_name("none")) is None
+
+
+def test_a_damaged_backup_is_found_before_anything_is_touched(settings: Settings, kept_backup: Keep) -> None:
+    path = kept_backup()
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 4
+    path.write_bytes(content)
+    before = settings.paths.database.stat().st_ino
+    with pytest.raises(Corrupt, match="use another backup"):
+        restore_database(settings, path.name)
+    assert settings.paths.database.stat().st_ino == before
+    assert not settings.paths.locked_flag.exists()
+
+
+def test_an_archive_that_holds_something_else_is_found(settings: Settings, kept_backup: Keep) -> None:
+    """A manifest whose digests are not those of the database behind it."""
+    path = kept_backup()
+    lose_trades(settings)
+    other = restore_to(settings, path.name, settings.paths.state / "other")
+    with contextlib.closing(open_writer(other)) as db:
+        db.execute("UPDATE trades SET quantity = 2")
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    manifest = read_manifest(path)
+    path.unlink()
+    digest = hashlib.sha256(other.read_bytes()).hexdigest()
+    false = replace(manifest, sha256=digest, database_bytes=other.stat().st_size)
+    write_archive(other, false, path, level=1)
+    with pytest.raises(Corrupt, match="differs from its source in trades"):
+        restore_database(settings, path.name)
+
+
+def test_to_a_directory_leaves_the_database_alone(settings: Settings, kept_backup: Keep) -> None:
+    path = kept_backup()
+    before = settings.paths.database.stat().st_ino
+    place = settings.paths.state / "elsewhere"
+    target = restore_to(settings, str(path), place)
+    assert target == place / "crypto_agent.db"
+    with open_copy(target) as restored:
+        assert read_contents(restored).tables["trades"].rows == 1
+    assert settings.paths.database.stat().st_ino == before
+    with pytest.raises(Refuse, match="exists; choose another directory"):
+        restore_to(settings, str(path), place)
+
+
+def test_too_little_disk_is_said_before(
+    settings: Settings, kept_backup: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = kept_backup()
+    monkeypatch.setattr(restore.shutil, "disk_usage", lambda place: _Full())
+    with pytest.raises(Retry, match=r"needs 1\.?\d* MB, there are 0 MB; free space"):
+        restore_database(settings, path.name)
+
+
+class _Full:
+    free = 1
+
+
+def test_the_log_of_restores_survives_a_torn_line(tmp_path: Path) -> None:
+    assert last_restored_ms(tmp_path) == 0
+    for moment in (5, 3):
+        append_restored(
+            tmp_path,
+            restore.Restored(restored_ms=moment, backup="b", sha256="s", taken_ms=1, evidence="e"),
+        )
+    with (tmp_path / "restores.jsonl").open("ab") as file:
+        file.write(b'{"restored_ms":')
+    assert last_restored_ms(tmp_path) == 5
