@@ -11,6 +11,7 @@ from futures_agent.market.quality import (
     holes_in,
     judge_series,
     summarise,
+    warnings,
 )
 from futures_agent.market.timeframe import Timeframe
 
@@ -18,21 +19,28 @@ H = HOUR_MS
 LIMIT = 6 * H
 
 
-def judge(opens, *, now, symbol="BTCUSDT", confirmed=None, bad_prices=0):
+def flat(opens, **columns):
+    """Candles of price 10 and volume 5, open times `opens`."""
+    values = {"open": 10.0, "high": 10.0, "low": 10.0, "close": 10.0, "volume": 5.0} | columns
+    filled = {name: np.broadcast_to(np.asarray(value, float), len(opens)) for name, value in values.items()}
+    return candles_from_columns(CANDLE, timestamp=np.array(opens, dtype=np.int64), **filled)
+
+
+def judge(opens, *, now, symbol="BTCUSDT", confirmed=(), **columns):
     return judge_series(
         symbol,
         Timeframe.H1,
-        np.array(opens, dtype=np.int64),
+        flat(opens, **columns),
         now_ms=now,
         stale_after_ms=LIMIT,
         confirmed=confirmed,
-        bad_prices=bad_prices,
     )
 
 
 def found(series, **limits):
     frame = summarise(Timeframe.H1, series)
-    return faults(series, [frame], **{"coverage_min": 0.95, "max_gap_candles": 2} | limits)
+    defaults = {"coverage_min": 0.95, "max_gap_candles": 2, "max_disagreements": 2}
+    return faults(series, [frame], **defaults | limits)
 
 
 def test_a_fresh_complete_series_has_no_fault():
@@ -85,12 +93,55 @@ def test_no_symbols_is_no_coverage():
     assert summarise(Timeframe.H1, []).coverage == 0.0
 
 
-def test_off_grid_and_contradicting_prices_are_faults():
-    series = judge([0, H + 7], now=2 * H, bad_prices=1)
-    assert found([series]) == [
-        "BTCUSDT H1: 1 candles off the H1 grid",
+def test_what_cannot_be_a_candle_is_a_fault():
+    series = judge([0, H + 7, H + 7, 2 * H, 5 * H], now=3 * H, low=[10, 10, 10, 11, 10])
+    assert found([series], max_gap_candles=9) == [
+        "BTCUSDT H1: 2 candles off the H1 grid",
+        "BTCUSDT H1: 1 candles stored twice",
+        "BTCUSDT H1: 1 candles that have not closed yet",
         "BTCUSDT H1: 1 candles with contradicting prices",
     ]
+
+
+def test_a_candle_that_has_not_closed_makes_nothing_fresh():
+    series = judge([0, 8 * H], now=8 * H + 1)
+    assert (series.forming, series.age_ms, series.stale) == (1, 7 * H + 1, True)
+
+
+def disagreeing(count, symbol="BTCUSDT"):
+    return judge_series(
+        symbol, Timeframe.H1, flat([0]), now_ms=H, stale_after_ms=LIMIT, disagreeing=range(count)
+    )
+
+
+def test_a_few_disagreements_warn_and_many_are_a_fault():
+    assert found([disagreeing(2)]) == []
+    assert warnings([disagreeing(2)], untraded_candles=9) == [
+        "H1: candles contradict the finer timeframe: BTCUSDT 2"
+    ]
+    assert found([disagreeing(3)]) == [
+        "BTCUSDT H1: 3 candles contradict the finer timeframe, at most 2 tolerated"
+    ]
+
+
+def test_warnings_name_the_worst_series():
+    series = [disagreeing(count, f"S{count}") for count in range(6)]
+    assert warnings(series, untraded_candles=9) == [
+        "H1: candles contradict the finer timeframe: S5 5, S4 4, S3 3, … 5 series"
+    ]
+
+
+def test_untraded_runs_copies_and_jumps_warn():
+    assert warnings([judge([0, H, 2 * H], now=3 * H, volume=0.0)], untraded_candles=3) == [
+        "H1: candles in a row without a trade: BTCUSDT 3"
+    ]
+    assert warnings([judge([0, H, 2 * H], now=3 * H)], untraded_candles=3) == [
+        "H1: candles copy the one before: BTCUSDT 2"
+    ]
+    close = 10 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 1e-3, 100)))
+    close[60:] *= 2
+    jumped = judge(H * np.arange(100), now=100 * H, close=close, high=30.0, low=1.0)
+    assert warnings([jumped], untraded_candles=3) == ["H1: returns far beyond the usual: BTCUSDT 1"]
 
 
 @pytest.mark.parametrize(

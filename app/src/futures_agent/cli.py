@@ -146,13 +146,19 @@ def data_sync(
 
 
 @app.command("data-validation")
-def data_validation(symbols: SymbolsOption = None, timeframes: TimeframesOption = None) -> None:
+def data_validation(
+    symbols: SymbolsOption = None,
+    timeframes: TimeframesOption = None,
+    repair: Annotated[
+        bool, typer.Option("--repair/--no-repair", help="Fetch again what is bad, before the verdict.")
+    ] = True,
+) -> None:
     """Judge the stored candles; while they are bad, the backtest is blocked."""
     from futures_agent.jobs import data_validation as job
     from futures_agent.program.slices import in_own_slice
 
     in_own_slice(job.NAME)
-    _end(job.run(_settings(), _symbols(symbols), _timeframes(timeframes)))
+    _end(job.run(_settings(), _symbols(symbols), _timeframes(timeframes), repair=repair))
 
 
 @app.command("sentiment-macro")

@@ -166,7 +166,8 @@ def _load(
     period: tuple[int, int],
     on_progress: OnProgress | None,
 ) -> Panel:
-    symbols = settings.data.symbols
+    instruments = read_instruments(db)
+    symbols = settings.data.followed(instruments)
 
     def reader(of: Timeframe) -> ReadCandles:
         return lambda symbol: read_candles(db, of, [symbol], *period)[symbol]
@@ -174,7 +175,7 @@ def _load(
     finer = _finer(settings, timeframe)
     return load_panel(
         symbols,
-        read_instruments(db),
+        instruments,
         timeframe,
         read={each: reader(each) for each in (timeframe, *strategy.timeframes)},
         read_finer=reader(finer) if finer else None,

@@ -8,21 +8,26 @@ import apsw
 import msgspec
 
 from futures_agent.clock import DAY_MS
+from futures_agent.market.agreement import disagreements
+from futures_agent.market.candle import Candles
+from futures_agent.market.instrument import Instrument
 from futures_agent.market.quality import (
     FrameQuality,
+    Hole,
     SeriesQuality,
-    contradicting_prices,
     faults,
     judge_series,
     summarise,
+    warnings,
 )
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings import DataSettings
 from futures_agent.store.candles import read_candles
 from futures_agent.store.holes import read_holes
 from futures_agent.store.instruments import read_instruments
+from futures_agent.store.universe import read_universe
 
-REPORT_SCHEMA = 1
+REPORT_SCHEMA = 2
 
 
 class DataReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,8 +37,10 @@ class DataReport(msgspec.Struct, frozen=True, kw_only=True):
     checked_at_ms: int  # exchange time
     frames: list[FrameQuality]
     series: list[SeriesQuality]
-    excluded: dict[str, str]  # symbol -> reason
+    excluded: dict[str, str]  # symbol -> what it is, since when, and why
     faults: list[str]
+    warnings: list[str]
+    repair: str = ""  # what was done about faults before this judgement
 
     @property
     def passed(self) -> bool:
@@ -57,45 +64,92 @@ def assess(
     now_ms : int
         Exchange time, ms UTC.
     symbols, timeframes : optional
-        Default: those of the settings. Symbols that the exchange does not trade are excluded, with the
-        reason.
+        Default: those of the settings. Symbols that the agent does not follow at the moment (delisted,
+        halted, …) are excluded, with the reason; one too young for a candle is not expected to have any.
     """
-    wanted = list(symbols or settings.symbols)
     instruments = read_instruments(db)
-    excluded = {
-        symbol: instruments[symbol].why_untradable
-        for symbol in wanted
-        if symbol in instruments and not instruments[symbol].tradable
-    }
-    judged = [symbol for symbol in wanted if symbol not in excluded]
-    frames, series = [], []
-    for timeframe in timeframes or settings.frames:
-        start = timeframe.open_of(now_ms - settings.history_days * DAY_MS)
-        candles = read_candles(db, timeframe, judged, start, now_ms + timeframe.ms)
-        holes = read_holes(db, timeframe)
-        of_frame = [
-            judge_series(
-                symbol,
-                timeframe,
-                candles[symbol]["timestamp"],
-                now_ms=now_ms,
-                stale_after_ms=settings.stale_after_ms(timeframe),
-                confirmed=holes.get(symbol),
-                bad_prices=contradicting_prices(candles[symbol]),
-            )
-            for symbol in judged
-        ]
-        frames.append(summarise(timeframe, of_frame))
-        series.extend(of_frame)
+    wanted = list(dict.fromkeys(symbols or settings.followed(instruments)))
+    excluded = _excluded(db, wanted, instruments)
+    frames = sorted(timeframes or settings.frames, key=lambda frame: frame.ms)
+    holes = {frame: read_holes(db, frame) for frame in frames}
+    series: dict[Timeframe, list[SeriesQuality]] = {frame: [] for frame in frames}
+    for symbol in wanted:
+        if symbol not in excluded:
+            onboard_ms = instruments[symbol].onboard_ms if symbol in instruments else 0
+            judged = _judge_symbol(db, settings, symbol, onboard_ms, holes, now_ms)
+            for frame, quality in judged.items():
+                series[frame].append(quality)
+    ordered = list(timeframes or settings.frames)
+    summaries = [summarise(frame, series[frame]) for frame in ordered]
+    every = [quality for frame in ordered for quality in series[frame]]
+    found = faults(
+        every,
+        summaries,
+        coverage_min=settings.coverage_min,
+        max_gap_candles=settings.max_gap_candles,
+        max_disagreements=settings.max_disagreements,
+    )
+    if len(excluded) > settings.excluded_max * len(wanted):
+        found.insert(
+            0,
+            f"{len(excluded)} of {len(wanted)} symbols are excluded, at most "
+            f"{settings.excluded_max:.0%} may be; correct data.symbols",
+        )
     return DataReport(
         checked_at_ms=now_ms,
-        frames=frames,
-        series=series,
+        frames=summaries,
+        series=every,
         excluded=excluded,
-        faults=faults(
-            series,
-            frames,
-            coverage_min=settings.coverage_min,
-            max_gap_candles=settings.max_gap_candles,
-        ),
+        faults=found,
+        warnings=warnings(every, untraded_candles=settings.zero_volume_candles),
     )
+
+
+def _excluded(
+    db: apsw.Connection, wanted: Sequence[str], instruments: dict[str, Instrument]
+) -> dict[str, str]:
+    """Return the symbols that are left out, with what they are and why."""
+    members = read_universe(db)
+    found = {}
+    for symbol in wanted:
+        if symbol in members:
+            if members[symbol].excluded:
+                found[symbol] = members[symbol].why
+        elif symbol in instruments and not instruments[symbol].tradable:
+            found[symbol] = instruments[symbol].why_untradable
+    return found
+
+
+def _judge_symbol(
+    db: apsw.Connection,
+    settings: DataSettings,
+    symbol: str,
+    onboard_ms: int,
+    holes: dict[Timeframe, dict[str, list[Hole]]],
+    now_ms: int,
+) -> dict[Timeframe, SeriesQuality]:
+    """Judge every series of one symbol, each against the finer one; `holes` is in order, finest first."""
+    judged = {}
+    finer: tuple[Timeframe, Candles] | None = None
+    for frame, confirmed in holes.items():
+        start = frame.open_of(now_ms - settings.history_days * DAY_MS)
+        # Whatever lies ahead of the exchange's time is read too: it must not be there.
+        candles = read_candles(db, frame, [symbol], start, 2**62)[symbol]
+        disagreeing: Sequence[int] = ()
+        if finer is not None:
+            disagreeing = disagreements(
+                candles, frame, finer[1], finer[0], volume_tolerance=settings.volume_tolerance
+            ).tolist()
+        finer = (frame, candles)
+        if len(candles) or frame.open_of(onboard_ms) <= frame.last_closed_open(now_ms):
+            judged[frame] = judge_series(
+                symbol,
+                frame,
+                candles,
+                now_ms=now_ms,
+                stale_after_ms=settings.stale_after_ms(frame),
+                confirmed=confirmed.get(symbol, ()),
+                jump_sigmas=settings.jump_sigmas,
+                disagreeing=disagreeing,
+            )
+    return judged

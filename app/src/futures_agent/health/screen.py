@@ -36,9 +36,7 @@ def print_status(status: Status) -> None:
     )
     console.print(Panel(_data(status), title="candles", title_align="left", border_style=_DIM))
     console.print(Panel(_jobs(status), title="jobs", title_align="left", border_style=_DIM))
-    console.print(
-        Panel(_backtest(status), title="last backtest", title_align="left", border_style=_DIM)
-    )
+    console.print(Panel(_backtest(status), title="last backtest", title_align="left", border_style=_DIM))
 
 
 def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -56,11 +54,18 @@ def _data(status: Status) -> Group:
         good = Text("good: fresh, complete, without gaps", style=_GOOD)
         bad = Text("; ".join(status.data.faults[:3]), style=_BAD)
         lines += [_frames(status.data), good if status.data.passed else bad]
+        lines += [Text(f"warning: {text}", style="yellow") for text in status.data.warnings[:2]]
+        lines += [Text(f"excluded: {symbol}, {why}") for symbol, why in _first(status.data.excluded)]
     if status.database_mb is not None:
         lines.append(Text(f"database {status.database_mb:.0f} MB", style=_DIM))
     if status.blocked:
         lines.append(Text(f"the backtest is blocked: {status.blocked[0]}", style=_BAD))
     return Group(*lines)
+
+
+def _first(excluded: dict[str, str], most: int = 5) -> list[tuple[str, str]]:
+    shown = list(excluded.items())[:most]
+    return shown + ([("…", f"{len(excluded) - most} more")] if len(excluded) > most else [])
 
 
 def _frames(data: DataReport) -> Table:

@@ -1,15 +1,19 @@
-"""What a good series of candles is: fresh, without holes, on its grid.
+"""What a good series of candles is: fresh, without holes, on its grid, in agreement with itself.
 
-Pure: measured on open times and numbers that are handed over. The sync, the validation, the backtest
-and the status screen all judge with the same rules.
+Pure: measured on candles that are handed over. The sync, the validation, the backtest and the status
+screen all judge with the same rules. A fault means that nobody must trade or backtest on the data; a
+warning, that a person should know.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from futures_agent.market.anomalies import jumps, longest_untraded_run, repeated_candles
 from futures_agent.market.candle import Candles
 from futures_agent.market.timeframe import Timeframe
 
@@ -30,7 +34,13 @@ class SeriesQuality(msgspec.Struct, frozen=True, kw_only=True):
     largest_gap: int  # longest run of absent candles, confirmed holes not counted
     confirmed_missing: int  # absent at the exchange as well
     off_grid: int  # open times that are no multiple of the timeframe
+    duplicates: int  # candles with the open time of the one before
+    forming: int  # candles that have not closed yet
     bad_prices: int  # candles whose high, low, open, close contradict each other
+    untraded_run: int  # longest run of candles without volume
+    jumps: int  # returns far beyond the usual
+    repeated: tuple[int, ...]  # open times of candles that copy the one before
+    disagreeing: tuple[int, ...] = ()  # open times of candles that contradict their finer ones
 
 
 class FrameQuality(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,60 +63,56 @@ class FrameQuality(msgspec.Struct, frozen=True, kw_only=True):
 def judge_series(
     symbol: str,
     timeframe: Timeframe,
-    timestamps: NDArray[np.int64],
+    candles: Candles,
     *,
     now_ms: int,
     stale_after_ms: int,
-    confirmed: list[Hole] | None = None,
-    bad_prices: int = 0,
+    confirmed: Sequence[Hole] = (),
+    jump_sigmas: float = 25.0,
+    disagreeing: Sequence[int] = (),
 ) -> SeriesQuality:
     """Judge one series.
 
     Parameters
     ----------
-    timestamps : (n,) int64
-        Open times, ms UTC, ascending.
+    candles : ndarray of CANDLE, shape (n,)
+        Ascending in time.
     now_ms : int
         Exchange time.
     stale_after_ms : int
         Age of the newest closed candle past which the series is stale.
-    confirmed : list of (first, last), optional
+    confirmed : sequence of (first, last)
         Holes, as open times, which the exchange confirmed to have no candles for.
-    bad_prices : int
-        Candles of the series whose prices contradict each other, counted by the caller.
+    jump_sigmas : float
+        See `anomalies.jumps`.
+    disagreeing : sequence of int
+        What `agreement.disagreements` found, for the report.
     """
-    if timestamps.size == 0:
-        return SeriesQuality(
-            symbol=symbol,
-            timeframe=timeframe.name,
-            candles=0,
-            first_ms=None,
-            newest_ms=None,
-            age_ms=None,
-            stale=True,
-            missing=0,
-            largest_gap=0,
-            confirmed_missing=0,
-            off_grid=0,
-            bad_prices=bad_prices,
-        )
+    timestamps = candles["timestamp"]
     holes = holes_in(timestamps, timeframe)
-    gaps = [candles_in(hole, timeframe) for hole in holes if not is_confirmed(hole, confirmed or [])]
+    gaps = [candles_in(hole, timeframe) for hole in holes if not is_confirmed(hole, confirmed)]
     all_missing = sum(candles_in(hole, timeframe) for hole in holes)
-    age_ms = now_ms - (int(timestamps[-1]) + timeframe.ms)
+    closed = timestamps[timestamps <= timeframe.last_closed_open(now_ms)]
+    age_ms = now_ms - (int(closed[-1]) + timeframe.ms) if len(closed) else None
     return SeriesQuality(
         symbol=symbol,
         timeframe=timeframe.name,
-        candles=int(timestamps.size),
-        first_ms=int(timestamps[0]),
-        newest_ms=int(timestamps[-1]),
+        candles=len(candles),
+        first_ms=int(timestamps[0]) if len(candles) else None,
+        newest_ms=int(timestamps[-1]) if len(candles) else None,
         age_ms=age_ms,
-        stale=age_ms > stale_after_ms,
+        stale=age_ms is None or age_ms > stale_after_ms,
         missing=sum(gaps),
         largest_gap=max(gaps, default=0),
         confirmed_missing=all_missing - sum(gaps),
         off_grid=int(np.count_nonzero(timestamps % timeframe.ms)),
-        bad_prices=bad_prices,
+        duplicates=int(np.count_nonzero(np.diff(timestamps) == 0)),
+        forming=len(timestamps) - len(closed),
+        bad_prices=contradicting_prices(candles),
+        untraded_run=longest_untraded_run(candles),
+        jumps=jumps(candles, timeframe, jump_sigmas),
+        repeated=tuple(repeated_candles(candles).tolist()),
+        disagreeing=tuple(disagreeing),
     )
 
 
@@ -115,7 +121,7 @@ def candles_in(hole: Hole, timeframe: Timeframe) -> int:
     return (hole[1] - hole[0]) // timeframe.ms + 1
 
 
-def is_confirmed(hole: Hole, confirmed: list[Hole]) -> bool:
+def is_confirmed(hole: Hole, confirmed: Sequence[Hole]) -> bool:
     """Return whether `hole` lies inside one that the exchange confirmed to have no candles for."""
     return any(first <= hole[0] and hole[1] <= last for first, last in confirmed)
 
@@ -154,7 +160,12 @@ def summarise(timeframe: Timeframe, series: list[SeriesQuality]) -> FrameQuality
 
 
 def faults(
-    series: list[SeriesQuality], frames: list[FrameQuality], *, coverage_min: float, max_gap_candles: int
+    series: list[SeriesQuality],
+    frames: list[FrameQuality],
+    *,
+    coverage_min: float,
+    max_gap_candles: int,
+    max_disagreements: int,
 ) -> list[str]:
     """Return, as sentences, why these data must not be traded or backtested on; empty when they may."""
     found = [
@@ -169,6 +180,38 @@ def faults(
             found.append(f"{place}: gap of {one.largest_gap} candles, at most {max_gap_candles} allowed")
         if one.off_grid:
             found.append(f"{place}: {one.off_grid} candles off the {one.timeframe} grid")
+        if one.duplicates:
+            found.append(f"{place}: {one.duplicates} candles stored twice")
+        if one.forming:
+            found.append(f"{place}: {one.forming} candles that have not closed yet")
         if one.bad_prices:
             found.append(f"{place}: {one.bad_prices} candles with contradicting prices")
+        if len(one.disagreeing) > max_disagreements:
+            found.append(
+                f"{place}: {len(one.disagreeing)} candles contradict the finer timeframe, "
+                f"at most {max_disagreements} tolerated"
+            )
+    return found
+
+
+def warnings(series: list[SeriesQuality], *, untraded_candles: int) -> list[str]:
+    """Return what a person should know and nothing has to wait for: one sentence per timeframe and kind."""
+    found = []
+    for timeframe in dict.fromkeys(one.timeframe for one in series):
+        of_frame = [one for one in series if one.timeframe == timeframe]
+        kinds = (
+            ("candles contradict the finer timeframe", [(one, len(one.disagreeing)) for one in of_frame]),
+            ("candles copy the one before", [(one, len(one.repeated)) for one in of_frame]),
+            ("returns far beyond the usual", [(one, one.jumps) for one in of_frame]),
+            (
+                "candles in a row without a trade",
+                [(one, one.untraded_run) for one in of_frame if one.untraded_run >= untraded_candles],
+            ),
+        )
+        for what, counted in kinds:
+            hit = sorted(((count, one.symbol) for one, count in counted if count), reverse=True)
+            if hit:
+                named = ", ".join(f"{symbol} {count}" for count, symbol in hit[:3])
+                more = f", … {len(hit)} series" if len(hit) > 3 else ""
+                found.append(f"{timeframe}: {what}: {named}{more}")
     return found
