@@ -39,7 +39,7 @@ def run(settings: Settings, symbols: Sequence[str] | None = None) -> ExitCode:
 def _collect(job: Job, symbols: Sequence[str] | None) -> Outcome:
     settings = job.settings
     wanted = tuple(dict.fromkeys(symbols or settings.data.symbols))
-    waits = _Waits()
+    waits = _Waits(job)
     with ExitStack() as opened:
         client = SentimentClient(settings.exchange, settings.paths.exchange_state, on_wait=waits.told)
         fred, index = _macro_sources(settings.macro, waits)
@@ -76,11 +76,13 @@ def _collect(job: Job, symbols: Sequence[str] | None) -> Outcome:
 class _Waits:
     """Whether some request waits for its pool or for a ban to end: a wait with a bound is progress."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: Job) -> None:
+        self._job = job
         self._told_s = float("-inf")
 
     def told(self, until_ms: int = 0) -> None:
-        """Take note of a wait; called about twice a second while there is one."""
+        """Take note of a wait, or end it when the job was told to stop; called once a second or more."""
+        self._job.check_stop()
         self._told_s = time.monotonic()
 
     def any(self) -> bool:
@@ -165,12 +167,12 @@ class _Tally:
                 f"{self._faults[source]}"
                 for source in lame
             ),
-            ", ".join(f"{source} {rows} new" for source, rows in self._rows.items() if source not in dead),
+            "new: " + ", ".join(f"{source} {rows}" for source, rows in self._rows.items()),
             *([f"skipped {', '.join(excluded)} (not tradable)"] if excluded else []),
             took(self._job),
         ]
         return Outcome(
-            line="; ".join(part for part in parts if part),
+            line="; ".join(parts),
             code=ExitCode.FAILED if len(dead) == len(self._asked) else ExitCode.OK,
             counts={
                 "sources": len(self._asked),

@@ -15,6 +15,7 @@ from futures_agent.market.timeframe import Timeframe
 
 TimeframeName = Literal["D1", "H4", "H1", "M15"]
 SymbolName = Annotated[str, Meta(min_length=3, max_length=40, pattern=r"^\S+$")]
+SeriesName = Annotated[str, Meta(pattern=r"^[A-Z0-9_]+$")]
 HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
 Share = Annotated[float, Meta(gt=0, le=1)]
 PositiveInt = Annotated[int, Meta(gt=0)]
@@ -32,6 +33,9 @@ DEFAULT_SYMBOLS = tuple(
         "SAND MANA AXS THETA GALA FLOW EGLD CHZ APE DYDX CRV SNX COMP ZEC DASH KSM ENJ 1INCH ENS WLD"
     ).split()
 )
+
+
+DEFAULT_FRED_SERIES = tuple("DFF DGS10 DGS2 T10Y2Y DTWEXBGS VIXCLS SP500 CPIAUCSL M2SL WALCL".split())
 
 
 class PathSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,9 +194,7 @@ class MacroSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     fred_url: HttpUrl = "https://api.stlouisfed.org"
     fred_key_file: str = ""  # empty: the unit's credential `fred_api_key`
-    fred_series: tuple[Annotated[str, Meta(pattern=r"^[A-Z0-9_]+$")], ...] = (
-        *("DFF", "DGS10", "DGS2", "T10Y2Y", "DTWEXBGS", "VIXCLS", "SP500", "CPIAUCSL", "M2SL", "WALCL"),
-    )
+    fred_series: tuple[SeriesName, ...] = DEFAULT_FRED_SERIES
     fred_requests_per_min: PositiveInt = 100  # of the 120 that FRED allows a key
     fear_greed: bool = True
     fear_greed_url: HttpUrl = "https://api.alternative.me"
