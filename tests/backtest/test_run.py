@@ -85,6 +85,28 @@ def test_the_database_is_backtested_as_the_settings_say(settings: Settings, data
     assert told == [("load", 1, 3), ("load", 2, 3), ("load", 3, 3), ("signals", 1, 2), ("signals", 2, 2)]
 
 
+def test_only_the_symbols_named_are_traded_and_the_notes_come_first(
+    settings: Settings, database: Path
+) -> None:
+    notes = ("left out, its candles are not good: AUSDT",)
+    result = run(settings, database, symbols=("BUSDT",), notes=notes)
+    assert result.symbols == ("BUSDT",)
+    assert result.candles == 20 * 24
+    assert result.warnings == (
+        *notes,
+        "funding rates not recorded at 60 of 60 instants (1 of 1 symbols): 1 bps per 8 h assumed there",
+    )
+
+
+def test_symbols_keep_the_order_in_which_they_are_named(settings: Settings, database: Path) -> None:
+    assert run(settings, database, symbols=("BUSDT", "AUSDT")).symbols == ("BUSDT", "AUSDT")
+
+
+def test_no_symbol_left_is_refused(settings: Settings, database: Path) -> None:
+    with pytest.raises(Refuse, match="no symbols to simulate"):
+        run(settings, database, symbols=())
+
+
 def test_parameters_risk_and_costs_of_the_settings_count(settings: Settings, database: Path) -> None:
     other = changed(
         settings,

@@ -139,8 +139,10 @@ def load_panel(
     Raises
     ------
     Refuse
-        No candle or no instrument at all, candles out of order, or open times off the timeframe's grid.
+        No symbol, no candle or no instrument at all, candles out of order, or open times off the grid.
     """
+    if not symbols:
+        raise Refuse("no symbols to simulate; check data.symbols and the last data-validation")
     unknown = [symbol for symbol in symbols if symbol not in instruments]
     if len(unknown) == len(symbols):
         raise Refuse(f"exchange filters unknown for all {len(symbols)} symbols; run data-sync")

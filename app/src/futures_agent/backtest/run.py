@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import apsw
 import numpy as np
+from msgspec.structs import replace
 
 from futures_agent.backtest.engine import OnProgress, simulate
 from futures_agent.backtest.panel import Panel, ReadCandles, build_panel, load_panel
@@ -50,21 +52,28 @@ def run_backtest(
     database: Path,
     start_ms: int,
     end_ms: int,
+    symbols: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> Simulation:
-    """Backtest the strategy, symbols, risk and costs of `settings` over [start_ms, end_ms), ms UTC.
+    """Backtest the strategy, risk and costs of `settings` over [start_ms, end_ms), ms UTC.
 
     Parameters
     ----------
     database : Path
         Opened read-only.
+    symbols : sequence of str, optional
+        What to trade, in this order; without it all that the settings follow. Whoever judged the candles
+        names those that are good.
+    notes : sequence of str
+        What a reader of the result must know first: they come before the warnings of the run itself.
     on_progress : callable, optional
         Called with (stage, symbols done, symbols in all); stages are "load", then "signals".
 
     Raises
     ------
     Refuse
-        Bad strategy name or parameters, no candles, or an unwritable compile cache.
+        Bad strategy name or parameters, no symbols, no candles, or an unwritable compile cache.
     Retry, Corrupt
         The database cannot be read.
     """
@@ -72,10 +81,11 @@ def run_backtest(
     strategy.read_params(settings.strategy.params)  # a typo is told before anything is loaded
     db = open_reader(database, settings.database)
     try:
-        panel = _load(db, settings, strategy, timeframe, (start_ms, end_ms), on_progress)
+        panel = _load(db, settings, symbols, strategy, timeframe, (start_ms, end_ms), on_progress)
     finally:
         db.close()
-    return _simulate(panel, strategy, settings, on_progress)
+    simulation = _simulate(panel, strategy, settings, on_progress)
+    return replace(simulation, warnings=(*notes, *simulation.warnings))
 
 
 def warm_up(settings: Settings) -> Path:
@@ -161,13 +171,15 @@ def _finer(settings: Settings, timeframe: Timeframe) -> Timeframe | None:
 def _load(
     db: apsw.Connection,
     settings: Settings,
+    symbols: Sequence[str] | None,
     strategy: Strategy,
     timeframe: Timeframe,
     period: tuple[int, int],
     on_progress: OnProgress | None,
 ) -> Panel:
     instruments = read_instruments(db)
-    symbols = settings.data.followed(instruments)
+    if symbols is None:
+        symbols = settings.data.followed(instruments)
 
     def reader(of: Timeframe) -> ReadCandles:
         return lambda symbol: read_candles(db, of, [symbol], *period)[symbol]
