@@ -42,3 +42,33 @@ def test_plan_uses_faults_in_order_and_by_path() -> None:
     taken = [plan.take(path) for path in ("/b", "/a", "/a", "/a")]
     assert [fault and fault.status for fault in taken] == [503, 500, 503, None]
     assert plan.pending() == 0
+
+
+ROWS = b'[[0,"10.0","12.0","9.0","11.0","5.00",1,"50.0",7],[9,"11.0","13.0","8.0","9.5","6.00",1,"60.0",8]]'
+
+
+def spoilt(how: str) -> bytes:
+    return Fault(how=how).spoilt(ROWS)
+
+
+def test_a_true_answer_can_be_cut_short_or_come_late() -> None:
+    assert ROWS.startswith(spoilt("cut short"))
+    assert spoilt("late") == spoilt("broken off") == ROWS
+
+
+def test_numbers_and_texts_can_be_swapped() -> None:
+    assert json.loads(spoilt("wrong types"))[0][:3] == ["0", 10.0, 12.0]
+    assert (
+        Fault(how="wrong types").spoilt(b'{"serverTime":5,"name":"x"}')
+        == b'{"serverTime": "5", "name": null}'
+    )
+
+
+def test_the_newest_row_can_be_absent_or_unfinished() -> None:
+    first, last = json.loads(ROWS)
+    assert json.loads(spoilt("last row absent")) == [first]
+    assert json.loads(spoilt("last row different")) == [
+        first,
+        [9, "11.0", "11.0", "11.0", "11.0", "3.00", *last[6:]],
+    ]
+    assert Fault(how="last row absent").spoilt(b"[]") == b"[]"

@@ -6,7 +6,7 @@ GET    /sim/stats    requests, answers by status and path, weight per window
 DELETE /sim/stats    forgets them, and all weight and bans
 POST   /sim/latency  {"latency_ms"}
 POST   /sim/limits   {"weight_limit"?, "retry_after"?}
-POST   /sim/faults   {"status", "count"?, "path"?, "body"?, "retry_after_s"?}
+POST   /sim/faults   {"how"?, "status"?, "count"?, "path"?, "body"?, "retry_after_s"?, "delay_ms"?}
 DELETE /sim/faults   clears what is pending
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -46,28 +46,70 @@ def refusal_body(status: int, *, limit: int, until_ms: int) -> bytes:
 
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Answer the next `count` requests with `status`.
+    """Spoil the answers to the next `count` requests.
 
     Attributes
     ----------
+    how : str
+        `refused` answers `status` instead of the truth. The others spoil the true answer: it comes
+        `late` by `delay_ms`, the connection ends in the middle of it (`broken off`), its JSON is
+        `cut short`, numbers and texts are swapped (`wrong types`), or the newest row of a list is
+        missing (`last row absent`) or not the final one (`last row different`).
     path : str
         Only requests to this path; empty for all.
     body : str
         Sent as it is; empty for the exchange's own text of that status.
     retry_after_s : int, optional
         Adds a Retry-After header.
+    delay_ms : float
+        Host milliseconds before a `late` answer.
     """
 
-    status: Annotated[int, Meta(ge=400, le=599)]
+    how: Literal[
+        "refused", "late", "broken off", "cut short", "wrong types", "last row absent", "last row different"
+    ] = "refused"
+    status: Annotated[int, Meta(ge=400, le=599)] = 503
     count: Annotated[int, Meta(ge=1)] = 1
     path: str = ""
     body: str = ""
     retry_after_s: int | None = None
+    delay_ms: Annotated[float, Meta(ge=0, le=600_000)] = 1_000.0
 
     def text(self, *, limit: int, now_ms: int) -> bytes:
         """Return the body to send."""
         until_ms = now_ms + (2 * MINUTE_MS if self.retry_after_s is None else self.retry_after_s * 1000)
         return self.body.encode() or refusal_body(self.status, limit=limit, until_ms=until_ms)
+
+    def spoilt(self, body: bytes) -> bytes:
+        """Return the true answer `body` as this fault leaves it."""
+        if self.how == "cut short":
+            return body[: len(body) // 2]
+        if self.how == "wrong types":
+            return json.dumps(_swapped(json.loads(body))).encode()
+        if self.how.startswith("last row"):
+            rows = json.loads(body)
+            last = rows.pop() if isinstance(rows, list) and rows else None
+            if last is not None and self.how == "last row different":
+                rows.append(_unfinished(last))
+            return json.dumps(rows).encode()
+        return body
+
+
+def _swapped(value: Any) -> Any:
+    """Return `value` with every number as a text and every text as a number or null."""
+    if isinstance(value, list):
+        return [_swapped(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _swapped(each) for key, each in value.items()}
+    if isinstance(value, str):
+        return float(value) if value.replace(".", "", 1).isdecimal() else None
+    return str(value)
+
+
+def _unfinished(row: list[Any]) -> list[Any]:
+    """Return a kline row as it was early in its candle: nothing moved since the open, half of the volume."""
+    opening, volume, decimals = row[1], row[5], len(row[5].partition(".")[2])
+    return [row[0], opening, opening, opening, opening, f"{float(volume) / 2:.{decimals}f}", *row[6:]]
 
 
 class FaultPlan:

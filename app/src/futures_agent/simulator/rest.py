@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from futures_agent.simulator.faults import exchange_error, refusal_body
 from futures_agent.simulator.venue import Venue
@@ -72,9 +73,10 @@ async def _respond(venue: Venue, endpoint: Endpoint | None, request: Request) ->
     else:  # what it uses of a pool, the exchange does not tell
         verdict = venue.limiter.ban(client, now_ms) or limiter.admit(client, 1, now_ms)
         headers = {}
+    fault = None
     if verdict.status != 200:
         status, body = verdict.status, _refusal(venue, verdict, limiter.limit, headers)
-    elif fault := venue.faults.take(path):
+    elif (fault := venue.faults.take(path)) and fault.how == "refused":
         status, body = fault.status, fault.text(limit=venue.limiter.limit, now_ms=now_ms)
         if fault.retry_after_s is not None:
             headers["Retry-After"] = str(fault.retry_after_s)
@@ -83,11 +85,25 @@ async def _respond(venue: Venue, endpoint: Endpoint | None, request: Request) ->
             if endpoint is None:
                 raise VenueError(-5000, f"Path {path}, Method {request.method} is invalid", status=404)
             status, body = 200, endpoint.answer(venue, params, now_ms)
+            if fault:
+                body = fault.spoilt(body)
+                await travel(fault.delay_ms if fault.how == "late" else 0)
         except VenueError as error:
             status, body = error.status, exchange_error(error.code, str(error))
     venue.tally.count(path, status)
     await travel(venue.latency_ms / 2)
-    return Response(body, status, headers, media_type="text/html" if body[:1] == b"<" else _JSON)
+    kind = _BrokenOff if fault and fault.how == "broken off" else Response
+    return kind(body, status, headers, media_type="text/html" if body[:1] == b"<" else _JSON)
+
+
+class _BrokenOff(Response):
+    """An answer whose connection ends in the middle of the body."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        await send(start)
+        half = bytes(self.body[: len(self.body) // 2])
+        await send({"type": "http.response.body", "body": half, "more_body": True})
 
 
 def _refusal(venue: Venue, verdict: Verdict, limit: int, headers: dict[str, str]) -> bytes:
