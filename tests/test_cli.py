@@ -63,7 +63,8 @@ def test_no_command_is_a_usage_error(agentctl):
         (["simulator", "--data", "/no/such/folder"], "/no/such/folder"),
         (["simulator", "--start", "yesterday"], "not a date"),
         (["simulator", "--scale", "-1"], "simulator: "),
-        (["--set", "data.timeframes=D1", "backtest"], "agentctl data-sync"),
+        (["--set", "data.timeframes=D1", "backtest"], "add H1 to data.timeframes"),
+        (["backtest"], "no database yet; run `agentctl data-sync` first"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_78(agentctl, arguments, line):

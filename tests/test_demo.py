@@ -45,6 +45,13 @@ def test_a_directory_with_something_in_it_is_left_alone(tmp_path):
     assert (tmp_path / "thesis.txt").exists()
 
 
+@pytest.mark.parametrize("place", ["thesis.txt", "thesis.txt/demo"])
+def test_a_file_in_the_way_is_one_line(tmp_path, place):
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(Refuse, match=r"thesis\.txt"):
+        run_demo(tmp_path / place, None)
+
+
 def test_data_that_cannot_be_read_are_told_in_one_line(tmp_path):
     with pytest.raises(Refuse, match=r"the simulator did not start: .*no/such/folder"):
         run_demo(tmp_path / "demo", tmp_path / "no" / "such" / "folder")

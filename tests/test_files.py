@@ -1,5 +1,6 @@
 """Small files are whole or absent, whatever the disk does."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -26,18 +27,47 @@ def test_append_adds_whole_lines(tmp_path):
     assert path.read_bytes() == b"1\n2\n"
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path):
+def test_a_torn_line_does_not_swallow_the_next_one(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    append_line(path, b"1")
+    with path.open("ab") as file:
+        file.write(b"tor")
+    append_line(path, b"2")
+    assert path.read_bytes() == b"1\ntor\n2\n"
+
+
+def test_an_append_that_does_not_fit_leaves_no_fragment(tmp_path, limited_file_size):
+    path = tmp_path / "runs.jsonl"
+    append_line(path, b"1")
+    with limited_file_size(1000), pytest.raises(Retry, match="cannot write"):
+        append_line(path, b"x" * 2000)
+    append_line(path, b"2")
+    assert path.read_bytes() == b"1\n2\n"
+
+
+@pytest.fixture
+def limited_file_size():
+    """Let no file of this process grow beyond a size, as a full disk would not."""
+
+    @contextlib.contextmanager
+    def limit(size):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, before)
+
+    return limit
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, limited_file_size):
     path = tmp_path / "report.json"
     write_atomically(path, b"old")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(Retry, match="cannot write"):
-            write_atomically(path, b"x" * 100_000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, before)
+    with limited_file_size(1000), pytest.raises(Retry, match="cannot write"):
+        write_atomically(path, b"x" * 100_000)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["report.json"]
 

@@ -58,7 +58,7 @@ def test_a_filled_host_shows_freshness_coverage_and_runs(simulator_factory, tmp_
 
 def test_holds_blocks_and_damage_are_seen(tmp_path, words):
     settings = Settings(paths=PathSettings(state_dir=str(tmp_path)))
-    set_hold(settings.paths.holds, "backtest", "new fees")
+    set_hold(settings.paths.holds, "backtest", "new fees [/ops/1]")
     set_block(settings.paths.job("data-validation"), ["H1: coverage 10%"])
     settings.paths.results.mkdir(parents=True)
     (settings.paths.results / "latest.json").write_text("{")
@@ -66,7 +66,7 @@ def test_holds_blocks_and_damage_are_seen(tmp_path, words):
     settings.paths.database.write_bytes(b"no database" * 1000)
     text = words(settings)
     assert "held" in text
-    assert "new fees" in text
+    assert "new fees [/ops/1]" in text
     assert "H1: coverage 10%" in text
     assert "not a backtest result" in text
     assert "crypto_agent.db" in text

@@ -1,5 +1,6 @@
 """The backtest job: what it refuses, what it leaves behind, what its exit code says."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,10 +14,13 @@ from futures_agent.backtest.result_files import read_latest
 from futures_agent.clock import DAY_MS, MINUTE_MS, parse_utc
 from futures_agent.errors import ExitCode
 from futures_agent.jobs import backtest, data_sync
+from futures_agent.market.universe import Member, Standing
 from futures_agent.program.blocks import set_block
 from futures_agent.program.holds import set_hold
 from futures_agent.program.records import RunLog, RunRecord
 from futures_agent.settings import Effective
+from futures_agent.store.database import open_writer
+from futures_agent.store.universe import update_universe
 
 # A plain-Python strategy needs no compiler, so the job's own behaviour is tested in little time.
 STRATEGY = "plain_cross:STRATEGY"
@@ -63,9 +67,27 @@ def test_a_run_leaves_result_and_report_and_its_code_is_the_verdict(synced, caps
     assert len(names) == 4
 
 
-def test_symbols_narrow_the_run(synced):
+def test_a_run_changed_by_the_command_line_leaves_a_result_but_not_the_latest(synced):
+    run(synced)
     run(synced, ["ETHUSDT"])
-    assert read_latest(synced.paths.results).symbols == ("ETHUSDT",)
+    assert read_latest(synced.paths.results).symbols == synced.data.symbols
+    results = [
+        msgspec.json.decode(path.read_bytes()) for path in synced.paths.results.glob("backtest_*.json")
+    ]
+    assert ["ETHUSDT"] in [result["symbols"] for result in results]
+
+
+def test_symbols_that_validation_excludes_are_not_traded(synced):
+    with contextlib.closing(open_writer(synced.paths.database)) as db:
+        halted = Member(symbol="ETHUSDT", standing=Standing.HALTED, reason="TRADING_HALT", since_ms=0)
+        update_universe(db, [halted], now_ms=1)
+        db.execute("DELETE FROM ohlcv_h1 WHERE symbol = 'SOLUSDT' AND timestamp > 1773000000000")
+        assert db.changes() > 24
+    run(changed(synced, "data", coverage_min=0.5, excluded_max=0.5))
+    summary = read_latest(synced.paths.results)
+    assert summary.symbols == ("BTCUSDT",)
+    assert any(text.startswith("ETHUSDT left out: ") for text in summary.warnings)
+    assert "SOLUSDT left out: H1 candles missing or stale" in summary.warnings
 
 
 def test_turned_off_says_so_and_succeeds(synced, capsys):
@@ -169,13 +191,13 @@ def test_sigterm_leaves_an_incomplete_record_and_no_result(synced):
     assert msgspec.json.decode(left.read_bytes())["stage"] == "signals"
 
 
-def test_a_killed_run_is_accounted_for_by_the_next_one_and_only_once(synced):
+def test_a_killed_run_is_accounted_for_by_the_next_start_and_only_once(synced):
     process = started_slow(synced)
     process.kill()
     process.communicate(timeout=20)
     assert not synced.paths.results.exists()
+    assert run(changed(synced, "backtest", enabled=False)) is ExitCode.OK
     settings = changed(synced, "gate", **LENIENT)
-    assert run(settings) is ExitCode.OK
     (left,) = incomplete(synced)
     assert msgspec.json.decode(left.read_bytes())["reason"] == f"killed (pid {process.pid})"
     assert run(settings) is ExitCode.OK

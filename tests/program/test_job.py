@@ -143,6 +143,8 @@ def test_a_torn_record_is_passed_over(settings):
     with (settings.paths.job("data-sync") / "runs.jsonl").open("ab") as file:
         file.write(b'{"run":"2","job":"da')
     assert [record.run for record in log.recent()] == ["1"]
+    log.append(RunRecord(run="3", job="data-sync", started_ms=3, pid=1, exit_code=0))
+    assert [record.run for record in log.recent()] == ["1", "3"]
 
 
 def test_the_record_file_is_bounded(settings, monkeypatch):

@@ -46,13 +46,22 @@ def host(tmp_path):
 
 
 def test_root_is_moved_into_the_slice(host):
-    command = host(AGENT_DATA__SYMBOLS="BTCUSDT")
+    command = host(AGENT_DATA__SYMBOLS="BTCUSDT", LOG_LEVEL="DEBUG")
     assert command[0] == "systemd-run"
     assert {"--slice=agent-jobs.slice", "--uid=agent-jobs", "--wait", "--pipe"} <= set(command)
-    assert {"--setenv=AGENT_DATA__SYMBOLS", "--setenv=BACKTEST_ISOLATED=1"} <= set(command)
-    assert command[-4:] == ["agentctl", "data-sync", "--symbols", "BTCUSDT"]
+    assert {"--setenv=AGENT_DATA__SYMBOLS", "--setenv=LOG_LEVEL"} <= set(command)
+    assert "--setenv=BACKTEST_ISOLATED=1" in command
+    assert command[-5:] == ["-m", "futures_agent.cli", "data-sync", "--symbols", "BTCUSDT"]
 
 
-@pytest.mark.parametrize("case", [{"uid": 1000}, {"load_state": "not-found"}, {"INVOCATION_ID": "1"}])
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"uid": 1000},
+        {"load_state": "not-found"},
+        {"INVOCATION_ID": "1"},
+        {"AGENT_PATHS__STATE_DIR": "/tmp/x"},
+    ],
+)
 def test_everyone_else_stays(host, case):
     assert host(**case) == ["runs here"]

@@ -334,11 +334,13 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for key, value, origin in rows:
-        shown = f"{len(value)}: {', '.join(map(str, value))}" if isinstance(value, list | tuple) else str(value)
-        table.add_row(key, shown, origin, style=None if origin == "default" else "bold")
+        many = isinstance(value, list | tuple)
+        shown = f"{len(value)}: {', '.join(map(str, value))}" if many else str(value)
+        table.add_row(key, Text(shown), Text(origin), style=None if origin == "default" else "bold")
     Console(highlight=False).print(table)
 
 

@@ -15,6 +15,7 @@ import requests
 
 from futures_agent.errors import ExitCode, Refuse, Retry
 from futures_agent.exchange.payloads import decode_exchange_info
+from futures_agent.files import write_atomically
 
 TIME_SCALE = 120.0  # the simulator's clock: the weight limit's minute lasts half a second
 COMPILED = Path.home() / ".cache" / "crypto-futures-agent" / "compiled"
@@ -63,11 +64,12 @@ def run_demo(directory: Path, data: Path | None) -> None:
 
 
 def _empty(directory: Path) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise Refuse(f"{directory}: not a directory; choose another --directory")
     if directory.exists() and any(directory.iterdir()) and not (directory / _MARK).exists():
         raise Refuse(f"{directory}: not empty and not left by a demo; choose another --directory")
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    (directory / _MARK).touch()
+    write_atomically(directory / _MARK, b"")
 
 
 def _config(directory: Path) -> Path:

@@ -49,12 +49,28 @@ def append_line(path: Path, line: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            _append_whole(descriptor, line + b"\n")
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise explain_os_error(error, path) from None
+
+
+def _append_whole(descriptor: int, line: bytes) -> None:
+    """Append `line`, or leave the file as it was; a line torn earlier does not swallow this one."""
+    length = os.fstat(descriptor).st_size
+    if length and os.pread(descriptor, 1, length - 1) != b"\n":
+        line = b"\n" + line
+    try:
+        written = os.write(descriptor, line)
+        if written < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, length)
+        raise
 
 
 def make_directory(path: Path) -> None:

@@ -76,7 +76,7 @@ class ResultSummary(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
-def write_result(results_dir: Path, result: BacktestResult, html: str) -> ResultPaths:
+def write_result(results_dir: Path, result: BacktestResult, html: str, *, latest: bool = True) -> ResultPaths:
     """Write a result and its report, and make them the latest.
 
     Both files are complete and on disk before either gets its name. `latest.json` and
@@ -90,6 +90,8 @@ def write_result(results_dir: Path, result: BacktestResult, html: str) -> Result
     result : BacktestResult
     html : str
         The report on it.
+    latest : bool
+        False leaves the latest ones as they are: for runs made to try something.
 
     Raises
     ------
@@ -104,7 +106,7 @@ def write_result(results_dir: Path, result: BacktestResult, html: str) -> Result
         results_dir.mkdir(parents=True, exist_ok=True)
         contents = {paths.html: html.encode(), paths.json: msgspec.json.encode(result)}
         _write_all(contents)
-        for path in contents:
+        for path in contents if latest else ():
             _link_latest(path)
         sync_directory(results_dir)
     return paths

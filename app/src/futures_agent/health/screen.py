@@ -95,7 +95,7 @@ def _jobs(status: Status) -> Table:
 def _job_row(job: JobState, now_ms: int) -> tuple[str | Text, ...]:
     if job.hold is not None:
         held = f"since {job.hold.since} by {job.hold.by}: {job.hold.why}"
-        return job.name, "", "", Text("held", style="yellow"), held
+        return job.name, "", "", Text("held", style="yellow"), Text(held)
     if job.last is None:
         return job.name, "never", "", "", Text("no run recorded yet", style=_DIM)
     ended = job.last.ended_ms
@@ -104,7 +104,7 @@ def _job_row(job: JobState, now_ms: int) -> tuple[str | Text, ...]:
         age_text((now_ms - job.last.started_ms) / 1000) + " ago",
         "" if ended is None else f"{(ended - job.last.started_ms) / 1000:.1f} s",
         Text(job.outcome or "", style=_OUTCOME_STYLES.get(job.outcome or "", _BAD)),
-        job.last.line,
+        Text(job.last.line),  # free text: a bracket in it is no markup
     )
 
 

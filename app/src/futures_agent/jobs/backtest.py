@@ -19,7 +19,7 @@ from futures_agent.backtest.result_files import Incomplete, prune_results, write
 from futures_agent.clock import DAY_MS, MINUTE_MS, SystemClock, utc_text
 from futures_agent.errors import AgentError, Blocked, ExitCode, Interrupted
 from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
-from futures_agent.health.data import assess
+from futures_agent.health.data import DataReport, assess
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.program.blocks import refuse_if_blocked
 from futures_agent.program.job import Job, Outcome, run_job, took
@@ -42,6 +42,7 @@ def run(effective: Effective, symbols: Sequence[str] | None = None) -> ExitCode:
 
 def _backtest(job: Job, effective: Effective) -> Outcome:
     settings = job.settings
+    _account_for_a_killed_run(job)
     if not settings.backtest.enabled:
         return Outcome(line="turned off (backtest.enabled = false); nothing was run")
     if (late_min := minutes_late(settings, job.started_ms)) > settings.backtest.late_limit_min:
@@ -49,7 +50,6 @@ def _backtest(job: Job, effective: Effective) -> Outcome:
             line=f"skipped: {late_min:.0f} min after {settings.backtest.start_time_utc} UTC, "
             f"at most {settings.backtest.late_limit_min:.0f} allowed; the next night runs again"
         )
-    _account_for_a_killed_run(job)
     refuse_if_blocked(settings.paths.job("data-validation"))
     progress = _Progress(job)
     try:
@@ -58,7 +58,7 @@ def _backtest(job: Job, effective: Effective) -> Outcome:
         result = build_result(
             simulation, effective, started_ms=job.started_ms, finished_ms=SystemClock().now_ms()
         )
-        _write(job, result)
+        _write(job, effective, result)
     except Interrupted as error:
         _leave_incomplete(job, progress, str(error))
         raise
@@ -86,7 +86,8 @@ def _simulate(job: Job, progress: _Progress) -> Simulation:
     settings = job.settings
     now_ms = ExchangeClock.load(settings.paths.exchange_state / CLOCK_FILE).now_ms()
     progress.stage = "judging the candles"
-    _require_good_data(settings, timeframes_of(settings), now_ms)
+    report = _good_data(settings, timeframes_of(settings), now_ms)
+    symbols, notes = _fit_to_trade(report)
     timeframe = Timeframe[settings.strategy.timeframe]
     end_ms = timeframe.open_of(now_ms)
     return run_backtest(
@@ -94,11 +95,13 @@ def _simulate(job: Job, progress: _Progress) -> Simulation:
         database=settings.paths.database,
         start_ms=timeframe.open_of(end_ms - settings.backtest.days * DAY_MS),
         end_ms=end_ms,
+        symbols=symbols,
+        notes=notes,
         on_progress=progress,
     )
 
 
-def _require_good_data(settings: Settings, timeframes: Sequence[Timeframe], now_ms: int) -> None:
+def _good_data(settings: Settings, timeframes: Sequence[Timeframe], now_ms: int) -> DataReport:
     """Judge what will be loaded by the rules of data-validation: the flag may be older than the data."""
     with (
         database_errors(settings.paths.database),
@@ -107,13 +110,24 @@ def _require_good_data(settings: Settings, timeframes: Sequence[Timeframe], now_
         report = assess(db, settings.data, now_ms=now_ms, timeframes=timeframes)
     if not report.passed:
         raise Blocked(f"the candles are not good: {report.faults[0]}; `agentctl data-sync` repairs them")
+    return report
 
 
-def _write(job: Job, result: BacktestResult) -> None:
+def _fit_to_trade(report: DataReport) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the symbols whose candles were found good, and why each of the others is left out."""
+    stale = {one.symbol: f"{one.timeframe} candles missing or stale" for one in report.series if one.stale}
+    left_out = {**report.excluded, **stale}
+    fit = dict.fromkeys(one.symbol for one in report.series if one.symbol not in left_out)
+    return tuple(fit), tuple(f"{symbol} left out: {why}" for symbol, why in left_out.items())
+
+
+def _write(job: Job, effective: Effective, result: BacktestResult) -> None:
+    """Write result and report; a run that the command line changed is not what the host is judged by."""
     from futures_agent.backtest.report import render_report
 
     results = job.settings.paths.results
-    write_result(results, result, render_report(result))
+    typed = any(origin.startswith("--") for origin in effective.origins.values())
+    write_result(results, result, render_report(result), latest=not typed)
     prune_results(results, job.settings.backtest.keep_results)
 
 

@@ -6,6 +6,7 @@ The unit itself checks the file with `ConditionPathExists=!`; programs started b
 from __future__ import annotations
 
 import getpass
+import os
 from pathlib import Path
 
 import msgspec
@@ -40,7 +41,7 @@ def set_hold(directory: Path, unit: str, why: str) -> Hold:
     _check(unit)
     if not why.strip():
         raise Refuse("--why: a hold needs a reason; the journal shows it at each skipped start")
-    hold = Hold(unit=unit, why=why.strip(), since=utc_text(SystemClock().now_ms()), by=getpass.getuser())
+    hold = Hold(unit=unit, why=why.strip(), since=utc_text(SystemClock().now_ms()), by=_who())
     write_atomically(directory / unit, msgspec.json.encode(hold) + b"\n")
     return hold
 
@@ -76,6 +77,13 @@ def refuse_if_held(directory: Path, unit: str) -> None:
         raise Held(
             f"{unit} is held since {hold.since} by {hold.by}: {hold.why}; `agentctl release {unit}` ends it"
         )
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid that no passwd entry knows
+        return f"uid {os.getuid()}"
 
 
 def _check(unit: str) -> None:

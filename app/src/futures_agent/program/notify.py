@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
+import sdnotify
 
 
 def notify(state: str) -> None:
@@ -13,13 +11,7 @@ def notify(state: str) -> None:
     Parameters
     ----------
     state : str
-        Lines such as `READY=1`, `STATUS=what is being done`, `WATCHDOG=1`; systemd expects UTF-8.
+        Lines such as `READY=1`, `STATUS=what is being done`, `WATCHDOG=1`.
     """
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):  # Linux's abstract namespace
-        address = "\0" + address[1:]
-    # A supervisor that cannot be reached must not stop the work.
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.sendto(state.encode(), address)
+    # The library sends Latin-1, systemd takes UTF-8 only: the bytes of one spelled in the other.
+    sdnotify.SystemdNotifier().notify(state.encode().decode("latin-1"))

@@ -67,11 +67,11 @@ class Reporter:
     def _draw(self, done: int, total: int, text: str) -> None:
         if self._bar is None:
             self._bar = Progress(
-                TextColumn(f"[bold]{self._title}"),
+                TextColumn(self._title, style="bold", markup=False),
                 BarColumn(bar_width=32),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 console=Console(stderr=True),
                 transient=True,
             )

@@ -10,22 +10,37 @@ import os
 import subprocess
 import sys
 
+from futures_agent.settings.load import (
+    CONFIG_VARIABLE,
+    LEGACY_BACKTEST_PREFIX,
+    LEGACY_NAMES,
+    PREFIX,
+)
+
 _UNDER_SYSTEMD = "INVOCATION_ID"
+_ELSEWHERE = {CONFIG_VARIABLE, "AGENT_PATHS__STATE_DIR"}
 
 
 def in_own_slice(job: str, *, same_directory: bool = False) -> None:
     """Run this command again under systemd as `job`'s user and in its slice, where there is such a unit.
 
-    Does nothing when the process was started by systemd, by an ordinary user, or on a host without the unit.
+    Does nothing when the process was started by systemd, by an ordinary user, on a host without the unit,
+    or when it was pointed at other settings or another state directory than the host's.
     With `same_directory` relative paths on the command line keep their meaning.
     """
-    if os.geteuid() != 0 or _UNDER_SYSTEMD in os.environ or not os.path.isdir("/run/systemd/system"):
+    if os.geteuid() != 0 or not os.path.isdir("/run/systemd/system"):
+        return
+    if _UNDER_SYSTEMD in os.environ or _ELSEWHERE & os.environ.keys() or "--config" in sys.argv:
         return
     unit = _properties(f"{job}.service", "LoadState", "User", "Slice", "Environment")
     if unit.get("LoadState") != "loaded" or not unit.get("User"):
         return
     terminal = "--pty" if sys.stdin.isatty() and sys.stdout.isatty() else "--pipe"
-    settings = [f"--setenv={name}" for name in os.environ if name.startswith(("AGENT_", "BACKTEST_"))]
+    settings = [
+        f"--setenv={name}"
+        for name in os.environ
+        if name.startswith((PREFIX, LEGACY_BACKTEST_PREFIX)) or name in LEGACY_NAMES
+    ]
     environment = [f"--setenv={pair}" for pair in unit.get("Environment", "").split() if "=" in pair]
     os.execvp(
         "systemd-run",
@@ -42,7 +57,7 @@ def in_own_slice(job: str, *, same_directory: bool = False) -> None:
             *environment,
             *settings,
             "--",
-            *sys.argv,
+            *(sys.executable, "-m", "futures_agent.cli", *sys.argv[1:]),
         ],
     )
 

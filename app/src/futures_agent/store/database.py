@@ -20,7 +20,7 @@ import apsw
 
 from futures_agent.errors import AgentError, Blocked, Corrupt, Refuse, Retry
 from futures_agent.settings import DatabaseSettings
-from futures_agent.store.migrate import apply_pending, is_ours, refuse_foreign
+from futures_agent.store.migrate import LATEST, apply_pending, is_ours, refuse_foreign, schema_version
 
 MIN_SQLITE_VERSION = (3, 51, 3)
 LOCKED_FLAG = "LOCKED"  # beside the database: recovery holds it
@@ -125,6 +125,8 @@ def open_reader(database: Path, settings: DatabaseSettings = DatabaseSettings())
         db.pragma("query_only", True)
         if not is_ours(db):
             raise Refuse(f"{database}: no schema of this agent in it; run `agentctl data-sync` first")
+        if (found := schema_version(db)) < LATEST:
+            raise Refuse(f"{database}: schema {found}, {LATEST} is needed; run `agentctl db migrate`")
         return db
 
 
