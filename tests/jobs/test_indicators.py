@@ -278,20 +278,27 @@ def test_told_to_stop_the_job_stops_between_two_series(db: apsw.Connection, sett
 
 
 def test_a_run_does_every_stored_series_once(
-    db: apsw.Connection, settings_for: Any, counted: Counted
+    db: apsw.Connection, settings_for: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(db, random_walk(600))
     upsert_candles(db, Timeframe.H1, "ETHUSDT", random_walk(50))
     upsert_candles(db, Timeframe.D1, "ETHUSDT", random_walk(20, Timeframe.D1))
     upsert_candles(db, Timeframe.M15, "ETHUSDT", random_walk(30, Timeframe.M15))
+    done = []
+
+    def noted(db: apsw.Connection, timeframe: Timeframe, symbol: str, **options: int) -> int:
+        done.append((timeframe.name, symbol))
+        return update_series(db, timeframe, symbol, **options)
+
+    monkeypatch.setattr(indicators, "update_series", noted)
     with Reporter("data-sync") as reporter:
         run = IndicatorUpdate(db, Job("data-sync", settings_for("http://127.0.0.1:9"), reporter), NOW_MS)
         run.take(Timeframe.M15, "ETHUSDT")
-        assert (run.written, counted.bars) == (0, 0)
         run.take(Timeframe.H1, "ETHUSDT")
-        assert (run.written, counted.bars) == (50, 50)
+        assert (done, run.written) == ([("H1", "ETHUSDT")], 50)
         run.finish()
-        assert (run.written, counted.bars) == (670, 670)
+    assert done == [("H1", "ETHUSDT"), ("D1", "ETHUSDT"), ("H1", SYMBOL)]
+    assert run.written == 50 + 20 + 600
 
 
 def test_data_sync_writes_the_indicators_of_what_it_fetched(
