@@ -21,6 +21,8 @@ import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+# Published without a wheel; pure Python, so one that is built here serves every host.
+SOURCE_ONLY = ("sdnotify",)
 # glibc 2.36 is Debian 12's: what was built for it or an older one runs on both releases.
 GLIBC_MINORS = range(36, 16, -1)
 
@@ -68,18 +70,23 @@ def pip(*arguments: str) -> None:
 def fill_libraries(folder: Path, app: Path, extras: list[str], python: str, machine: str) -> None:
     """Download into `folder` every library at its pinned version, for the host's Python and processor."""
     constraints = ["--constraint", str(app / "constraints.txt")]
+    wanted = requirements(app, extras)
+    if built_here := [line for line in wanted if line.startswith(SOURCE_ONLY)]:
+        pip("wheel", *constraints, "--no-deps", "--wheel-dir", str(folder), *built_here)
     platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in GLIBC_MINORS]
     pip(
         "download",
         *constraints,
         "--dest",
         str(folder),
+        "--find-links",
+        str(folder),
         "--only-binary=:all:",
         "--implementation=cp",
         f"--python-version={python}",
         *platforms,
         f"--platform=manylinux2014_{machine}",
-        *requirements(app, extras),
+        *wanted,
     )
 
 

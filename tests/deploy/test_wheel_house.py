@@ -77,6 +77,15 @@ def test_packs_libraries_and_package_for_the_hosts_python(gather, app):
     assert build[-1] == str(app)
 
 
+def test_builds_a_wheel_of_what_is_published_without_one(gather, app):
+    metadata = app / "pyproject.toml"
+    metadata.write_text(metadata.read_text().replace('"numpy>=2"', '"numpy>=2", "sdnotify>=0.3"'))
+    _, commands = gather()
+    assert commands[0][0] == "wheel"
+    assert commands[0][-1] == "sdnotify>=0.3"
+    assert "download" in commands[1]
+
+
 def test_the_same_content_is_not_gathered_twice(gather):
     first, _ = gather()
     second, commands = gather()

@@ -70,6 +70,11 @@ def test_validation_is_bounded():
     assert (service["Type"], service["TimeoutStartSec"]) == (["oneshot"], ["5min"])
 
 
+@pytest.mark.parametrize("job", JOBS)
+def test_the_database_is_checked_before_each_start(job):
+    assert unit(f"{job}.service")["ExecStartPre"][0] == "/usr/local/bin/agentctl db check"
+
+
 def test_backtest_is_tried_three_times_within_minutes():
     service = unit("backtest.service")
     assert (service["StartLimitBurst"], service["StartLimitIntervalSec"]) == (["3"], ["12h"])

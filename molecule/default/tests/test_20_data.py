@@ -68,28 +68,55 @@ class TestSync:
         assert found <= {"agent-jobs.slice"}
 
 
-@pytest.mark.usefixtures("exchange")
 class TestValidation:
     def test_passes(self, agent):
         assert agent.start("data-validation") == ("success", 0)
         assert "data-validation ok:" in agent.journal("data-validation.timer")
         assert agent.show("data-validation", "StatusText").startswith("ok:")
 
-    def test_a_gap_fails_it_and_blocks_the_backtest(self, agent):
+    def test_a_gap_that_cannot_be_repaired_blocks_the_backtest(self, agent):
         results = agent.run(f"ls {RESULTS}")
         plant_gap(agent)
-        assert agent.start("data-validation") == ("exit-code", 1)
-        assert "gap" in agent.show("data-validation", "StatusText")
+        # The exchange is away; one attempt to reach it is enough for a test.
+        with agent.drop_in("data-validation.service", "[Service]\nEnvironment=AGENT_SYNC__ATTEMPTS=1\n"):
+            assert agent.start("data-validation") == ("exit-code", 1)
+            assert "gap" in agent.show("data-validation", "StatusText")
         assert "data-validation failed:" in agent.journal("data-validation.timer")
         assert agent.start("backtest") == ("exit-code", 11)
         assert agent.show("backtest", "NRestarts") == "0"
         assert agent.show("backtest", "StatusText").startswith("blocked: data validation failed")
         assert agent.run(f"ls {RESULTS}") == results
 
-    def test_the_next_sync_heals_it(self, agent):
-        assert agent.start("data-sync") == ("success", 0)
-        assert agent.start("data-validation") == ("success", 0)
+    def test_with_the_exchange_back_it_repairs_and_lifts_the_block(self, agent):
+        with agent.simulator():
+            assert agent.start("data-validation") == ("success", 0)
+        assert "repair:" in agent.show("data-validation", "StatusText")
         assert not agent.host.file(f"{STATE}/jobs/data-validation/BLOCKED").exists
+
+    def test_a_sync_heals_a_gap_too(self, agent):
+        before = agent.counts()
+        plant_gap(agent)
+        assert agent.counts() != before
+        with agent.simulator():
+            assert agent.start("data-sync") == ("success", 0)
+        assert agent.counts() == before
+
+
+def test_validation_waits_for_a_running_sync(agent):
+    agent.run(f"rm {DATABASE}*")
+    since = agent.now()
+    with agent.simulator("--latency-ms 150"):
+        agent.run("systemctl start --no-block data-sync data-validation")
+        agent.until(
+            lambda: "data-validation ok:" in agent.journal("data-validation.timer", since), "a verdict"
+        )
+        assert "data-sync ok:" in agent.journal("data-sync.timer", since)
+        assert moment(agent, "data-sync", "ExecMainExit") < moment(agent, "data-validation", "ExecMainStart")
+
+
+def moment(agent, unit, name):
+    """Return a time stamp of a unit's last run, in microseconds since boot."""
+    return int(agent.show(unit, f"{name}TimestampMonotonic"))
 
 
 def plant_gap(agent):
