@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from futures_agent.errors import Refuse
 from futures_agent.interchange.layout import ARCHIVE_COLUMNS, CandleFile, check_columns
 
-CSV_BLOCK_BYTES = 4 * 1024 * 1024
-PARQUET_BATCH_ROWS = 65_536
+CSV_BLOCK_BYTES = 1024 * 1024  # Arrow needs about forty times this
+PARQUET_BATCH_ROWS = 32_768
 _NULL_WORDS = ["", "null", "NULL", "None", "nan", "NaN", "NA", "N/A"]
 
 
@@ -57,10 +57,10 @@ def _readable(file: CandleFile) -> Iterator[None]:
 def _parquet_chunks(file: CandleFile) -> Iterator[Chunk]:
     from pyarrow import parquet
 
-    with parquet.ParquetFile(file.path) as source:
+    with parquet.ParquetFile(file.path, pre_buffer=False) as source:
         wanted = check_columns(file, source.schema_arrow.names)
         row = 1
-        for batch in source.iter_batches(PARQUET_BATCH_ROWS, columns=wanted):
+        for batch in source.iter_batches(PARQUET_BATCH_ROWS, columns=wanted, use_threads=False):
             yield Chunk(_columns(batch, wanted), np.arange(row, row + batch.num_rows), [])
             row += batch.num_rows
 
@@ -102,8 +102,9 @@ def _csv_chunks(file: CandleFile) -> Iterator[Chunk]:
             before = [row for row in misshapen if row[0] < line]
             misshapen[:] = misshapen[len(before) :]
             yield _without_empty_lines(Chunk(_columns(batch, wanted), lines, before))
-        nothing = pa.RecordBatch.from_pylist([], schema=reader.schema)
-        yield Chunk(_columns(nothing, wanted), np.zeros(0, np.int64), misshapen)
+        if misshapen:
+            nothing = pa.RecordBatch.from_pylist([], schema=reader.schema)
+            yield Chunk(_columns(nothing, wanted), np.zeros(0, np.int64), misshapen)
 
 
 def _columns(batch: Any, names: Sequence[str]) -> dict[str, Any]:
