@@ -150,7 +150,7 @@ def test_an_archive_that_holds_something_else_is_found(settings: Settings, kept_
     digest = hashlib.sha256(other.read_bytes()).hexdigest()
     false = replace(manifest, sha256=digest, database_bytes=other.stat().st_size)
     write_archive(other, false, path, level=1)
-    with pytest.raises(Corrupt, match="differs from its source in trades"):
+    with pytest.raises(Corrupt, match="does not hold what it held when it was made, in trades"):
         restore_database(settings, path.name)
 
 

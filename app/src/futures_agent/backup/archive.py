@@ -116,9 +116,9 @@ def _decompress(file: BinaryIO, output: BinaryIO | None, manifest: Manifest, arc
                 if output is not None:
                     output.write(chunk)
     except zstandard.ZstdError as error:
-        raise _damaged(archive, str(error)) from None
+        raise damaged(archive, str(error)) from None
     if size != manifest.database_bytes or found.hexdigest() != manifest.sha256:
-        raise _damaged(archive, "it does not decompress to what was put in")
+        raise damaged(archive, "it does not decompress to what was put in")
 
 
 def _manifest(file: BinaryIO, archive: Path) -> Manifest:
@@ -129,14 +129,15 @@ def _manifest(file: BinaryIO, archive: Path) -> Manifest:
     body = file.read(length) if length <= _LONGEST_MANIFEST else b""
     checksum, text = body[:_CHECKSUM_BYTES], body[_CHECKSUM_BYTES:]
     if len(body) != length or hashlib.sha256(text).digest() != checksum:
-        raise _damaged(archive, "its manifest is torn")
+        raise damaged(archive, "its manifest is torn")
     try:
         return msgspec.json.decode(text, type=Manifest)
     except msgspec.ValidationError as error:
         raise Refuse(f"{archive}: written by another version of this agent: {error}") from None
 
 
-def _damaged(archive: Path, finding: str) -> Corrupt:
+def damaged(archive: Path, finding: str) -> Corrupt:
+    """Return the fault for a backup that is damaged."""
     return Corrupt(f"{archive}: damaged ({finding}); use another backup, `agentctl backups` lists them")
 
 

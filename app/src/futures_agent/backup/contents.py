@@ -5,9 +5,9 @@ Candles are digested week by week, so that a later backup can tell which of the 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import apsw
 import apsw.sqlite_extra
@@ -16,10 +16,13 @@ import msgspec
 from futures_agent.clock import DAY_MS
 from futures_agent.errors import Corrupt, Refuse
 from futures_agent.market.timeframe import Timeframe
-from futures_agent.store.database import WHAT_TO_DO_WITH_DAMAGE, database_errors
 from futures_agent.store.migrate import schema_version
 
 WEEK_MS = 7 * DAY_MS  # weeks begin on Thursdays, as 1970-01-01 did; the table candle_rewrites agrees
+
+
+class Damage(Corrupt):
+    """A finding alone: whoever knows which file it is about, and what to do, says so."""
 
 
 class TableDigest(msgspec.Struct, frozen=True):
@@ -55,31 +58,45 @@ def read_contents(db: apsw.Connection) -> Contents:
 
     Raises
     ------
-    Corrupt
-        Rows are not in the order of their key, or cannot be decoded.
+    Damage
+        Met in reading, or rows are out of the order of their key.
     Refuse
         The SQLite extension for digests is missing.
     """
-    database = Path(db.filename)
-    with database_errors(database):
+    with damage_found():
         _load_digest_function(db)
-        try:
-            tables: dict[str, TableDigest] = {}
-            weeks: dict[str, dict[int, WeekDigest]] = {}
-            candle_tables = {timeframe.table for timeframe in Timeframe}
-            rewrites = _rewrites(db)
-            for name in _table_names(db):
-                if name in candle_tables:
-                    weeks[name] = _digest_weeks(db, name, rewrites.get(name, {}))
-                    tables[name] = _sum_of(weeks[name])
-                    _require_all_seen(db, name, tables[name].rows)
-                else:
-                    tables[name] = _digest_table(db, name)
-        except UnicodeDecodeError:
-            raise _disorder(db, "text that is no text") from None
+        tables: dict[str, TableDigest] = {}
+        weeks: dict[str, dict[int, WeekDigest]] = {}
+        candle_tables = {timeframe.table for timeframe in Timeframe}
+        rewrites = _rewrites(db)
+        for name in _table_names(db):
+            if name in candle_tables:
+                weeks[name] = _digest_weeks(db, name, rewrites.get(name, {}))
+                tables[name] = _sum_of(weeks[name])
+                _require_all_seen(db, name, tables[name].rows)
+            else:
+                tables[name] = _digest_table(db, name)
         return Contents(
             schema_version=schema_version(db), schema=_digest_schema(db), tables=tables, weeks=weeks
         )
+
+
+@contextlib.contextmanager
+def damage_found() -> Iterator[None]:
+    """Turn what reading a damaged database may end in into `Damage`."""
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:  # SQLError: a table lost a column
+        raise Damage(str(error)) from None
+    except UnicodeDecodeError:
+        raise Damage("text that is no text") from None
+
+
+def differences(expected: Contents, found: Contents) -> str:
+    """Return the names of the tables whose rows differ, or `its schema`; empty when nothing does."""
+    tables = sorted(expected.tables.keys() | found.tables.keys())
+    different = [name for name in tables if expected.tables.get(name) != found.tables.get(name)]
+    return ", ".join(different) or ("its schema" if expected != found else "")
 
 
 def _load_digest_function(db: apsw.Connection) -> None:
@@ -148,7 +165,7 @@ def _symbols(db: apsw.Connection, table: str) -> Iterator[str]:
         yield symbol
         following = db.execute(f'SELECT min(symbol) FROM "{table}" WHERE symbol > ?', (symbol,)).get
         if following is not None and not (isinstance(following, str) and following > symbol):
-            raise _disorder(db, f"{table}: symbols out of order")
+            raise Damage(f"{table}: symbols out of order")
         symbol = following
 
 
@@ -158,12 +175,12 @@ def _weeks_of(db: apsw.Connection, table: str, symbol: str) -> Iterator[int]:
     bound = -(2**63)
     while (timestamp := db.execute(sql, (symbol, bound)).get) is not None:
         if not isinstance(timestamp, int) or timestamp < bound:
-            raise _disorder(db, f"{table}: candles of {symbol} out of order")
+            raise Damage(f"{table}: candles of {symbol} out of order")
         week = timestamp - timestamp % WEEK_MS
         yield week
         bound = week + WEEK_MS
         if bound >= 2**63:
-            raise _disorder(db, f"{table}: impossible time of a candle of {symbol}")
+            raise Damage(f"{table}: impossible time of a candle of {symbol}")
 
 
 def _sum_of(weeks: dict[int, WeekDigest]) -> TableDigest:
@@ -176,8 +193,4 @@ def _sum_of(weeks: dict[int, WeekDigest]) -> TableDigest:
 def _require_all_seen(db: apsw.Connection, table: str, seen: int) -> None:
     stored = db.execute(f'SELECT count(*) FROM "{table}"').get
     if stored != seen:
-        raise _disorder(db, f"{table}: {stored} rows, {seen} of them reachable by their key")
-
-
-def _disorder(db: apsw.Connection, finding: str) -> Corrupt:
-    return Corrupt(f"{db.filename}: damaged ({finding}): {WHAT_TO_DO_WITH_DAMAGE}")
+        raise Damage(f"{table}: {stored} rows, {seen} of them reachable by their key")

@@ -140,10 +140,11 @@ class HotTier:
         Never removed: the newest `keep_at_least` good backups, and the newest that was proven to restore
         (`proven` holds the digests of those).
         """
-        good = [(entry, entry.manifest) for entry in self.entries() if entry.manifest is not None]
-        newest = list(dict.fromkeys(manifest.sha256 for _, manifest in good))
-        kept = {*newest[: settings.keep_at_least], *[one for one in newest if one in proven][:1]}
-        spared = {entry.path.name for entry, manifest in good if manifest.sha256 in kept}
+        good = [(entry.path.name, entry.manifest) for entry in self.entries() if entry.manifest is not None]
+        moments = dict.fromkeys(manifest.taken_ms for _, manifest in good)  # a daily one is an hourly one too
+        trusted = [manifest.taken_ms for _, manifest in good if manifest.sha256 in proven]
+        kept = {*list(moments)[: settings.keep_at_least], *trusted[:1]}
+        spared = {name for name, manifest in good if manifest.taken_ms in kept}
         spared |= {name.replace("db_", "files_").replace(".db.", ".tar.") for name in spared}
         removed = []
         for path in self._files("*_backup_*.zst"):

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from futures_agent.backup.archive import Manifest, read_manifest, unpack
+from futures_agent.backup.archive import Manifest, damaged, read_manifest, unpack
+from futures_agent.backup.contents import Damage, differences
 from futures_agent.backup.hot import Entry
 from futures_agent.backup.proofs import Proof
-from futures_agent.backup.snapshot import examine, require_equal
+from futures_agent.backup.snapshot import examine
 from futures_agent.clock import HOUR_MS, age_text
-from futures_agent.errors import AgentError, Corrupt
+from futures_agent.errors import Corrupt
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings import BackupSettings
 
@@ -34,10 +35,12 @@ def unpack_and_verify(archive: Path, target: Path) -> Manifest:
     """
     manifest = unpack(archive, target)
     try:
-        require_equal(manifest.contents, examine(target, "integrity_check"), target)
-    except AgentError:
+        different = differences(manifest.contents, examine(target, "integrity_check"))
+        if different:
+            raise Damage(f"it does not hold what it held when it was made, in {different}")
+    except Damage as error:
         target.unlink()
-        raise
+        raise damaged(archive, str(error)) from None
     return manifest
 
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import struct
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -174,18 +175,27 @@ def _preserve(settings: Settings) -> Path | None:
     present = [path for path in _with_side_files(database) if path.exists()]
     if not present:
         return None
-    directory = settings.paths.evidence / utc_text(SystemClock().now_ms()).replace(":", "")
-    make_directory(directory)
+    make_directory(settings.paths.evidence)
     try:
+        directory = _new_directory(settings.paths.evidence, utc_text(SystemClock().now_ms()).replace(":", ""))
         for path in present:
-            kept = directory / path.name
-            kept.unlink(missing_ok=True)
-            os.link(path, kept)
+            os.link(path, directory / path.name)
         sync_directory(directory)
         sync_directory(directory.parent)
     except OSError as error:
-        raise explain_os_error(error, directory) from None
+        raise explain_os_error(error, settings.paths.evidence) from None
     step("restore", 3)
+    return directory
+
+
+def _new_directory(parent: Path, name: str) -> Path:
+    """Make a directory that was not there: a restore run again keeps the evidence of the first."""
+    directory = parent / name
+    for number in count(2):
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir()
+            break
+        directory = parent / f"{name}-{number}"
     return directory
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import apsw
 import msgspec
 
-from futures_agent.backup.contents import Contents, read_contents
+from futures_agent.backup.contents import Contents, Damage, damage_found, differences, read_contents
 from futures_agent.backup.steps import step
 from futures_agent.errors import Corrupt
 from futures_agent.files import explain_os_error, sync_directory
@@ -45,6 +45,13 @@ def take_snapshot(source: Path, copy: Path, settings: DatabaseSettings) -> Snaps
     Refuse
         There is no database, or no permission.
     """
+    try:
+        return _snapshot(source, copy, settings)
+    except Damage as error:
+        raise Corrupt(f"{source}: damaged ({error}): {WHAT_TO_DO_WITH_DAMAGE}") from None
+
+
+def _snapshot(source: Path, copy: Path, settings: DatabaseSettings) -> Snapshot:
     with contextlib.closing(open_reader(source, settings)) as db, database_errors(source):
         db.execute("BEGIN")
         db.execute("SELECT count(*) FROM sqlite_schema").get  # noqa: B018 (the transaction begins here)
@@ -55,7 +62,8 @@ def take_snapshot(source: Path, copy: Path, settings: DatabaseSettings) -> Snaps
             digest = beside.submit(_sha256, copy)
             copied = examine(copy, "quick_check")
             expected = original.result()
-    require_equal(expected, copied, copy)
+    if different := differences(expected, copied):
+        raise Corrupt(f"{copy}: the copy differs in {different}; check the disk and the memory of this host")
     return Snapshot(contents=copied, size=copy.stat().st_size, sha256=digest.result())
 
 
@@ -83,12 +91,12 @@ def examine(copy: Path, check: CheckName) -> Contents:
 
     Raises
     ------
-    Corrupt
-        It is damaged.
+    Damage
+        What was found.
     """
-    with open_copy(copy) as db:
+    with open_copy(copy) as db, damage_found():
         if damage := find_damage(db, check):
-            raise Corrupt(f"{copy}: damaged ({damage}): {WHAT_TO_DO_WITH_DAMAGE}")
+            raise Damage(damage)
         return read_contents(db)
 
 
@@ -101,17 +109,6 @@ def open_copy(copy: Path) -> Iterator[apsw.Connection]:
         contextlib.closing(apsw.Connection(f"file:{quote(str(copy))}?immutable=1", flags=flags)) as db,
     ):
         yield db
-
-
-def require_equal(expected: Contents, found: Contents, copy: Path) -> None:
-    """Raise `Corrupt`, naming the tables, where `copy` does not hold what it should."""
-    tables = sorted(expected.tables.keys() | found.tables.keys())
-    different = [name for name in tables if expected.tables.get(name) != found.tables.get(name)]
-    if different or expected != found:
-        raise Corrupt(
-            f"{copy}: the copy differs from its source in {', '.join(different) or 'its schema'}; "
-            "check the disk and the memory of this host"
-        )
 
 
 def sync_file(path: Path) -> None:
