@@ -57,15 +57,15 @@ class TestSync:
         assert agent.start("data-sync") == ("success", 0)
         assert agent.counts() == before
 
-    def test_by_hand_runs_in_its_slice_too(self, agent):
-        since = agent.now()
-        agent.run("agentctl data-sync --symbols BTCUSDT")
-        agent.run("journalctl --sync")
-        slices = agent.run(
-            f"journalctl --since='{since}' _COMM=agentctl --output=json --output-fields=_SYSTEMD_SLICE"
-        )
-        found = {json.loads(line)["_SYSTEMD_SLICE"] for line in slices.splitlines()}
-        assert found <= {"agent-jobs.slice"}
+
+def test_by_hand_it_runs_in_its_slice_as_its_user(agent):
+    with agent.simulator("--latency-ms 500"):
+        # A person's shell has no invocation id.
+        agent.run("systemd-run --quiet --collect --unit=by-hand env --unset=INVOCATION_ID agentctl data-sync")
+        shown = "systemctl show --property=User,Slice 'run-*.service'"
+        expected = {"User=agent-jobs", "Slice=agent-jobs.slice"}
+        agent.until(lambda: expected <= set(agent.run(shown).splitlines()), "the job in its slice")
+        agent.until(lambda: agent.show("by-hand", "ActiveState") == "inactive", "its end")
 
 
 class TestValidation:
