@@ -165,7 +165,7 @@ def everything(**options: Any) -> Simulation:
         candles,
         options.pop("strategy", EMA_CROSS),
         params={"fast": 5, "slow": 12},
-        finer=finer,
+        finer=(Timeframe.M15, finer),
         risk=RiskSettings(max_positions=4),
         costs=CostSettings(),
         **options,

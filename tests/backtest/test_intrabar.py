@@ -13,8 +13,9 @@ import pytest
 
 from futures_agent.backtest.records import ExitReason, Simulation
 from futures_agent.clock import HOUR_MS, MINUTE_MS
-from futures_agent.execution.funding import SETTLEMENT
+from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings.tree import CostSettings, RiskSettings
+from futures_agent.store.sentiment import FUNDING
 from sample_markets import START_MS, bars, instrument, run, scripted
 
 LONG = {"entry": 1, "stop_distance": 5.0, "target_distance": 10.0}
@@ -99,23 +100,32 @@ def test_stop_and_target_are_on_the_tick() -> None:
     assert trade["stop_price"] == 95.0
 
 
+def quarters(rows: list[tuple[float, float, float, float]], start_ms: int) -> Any:
+    return Timeframe.M15, {"BTCUSDT": bars(rows, step_ms=15 * MINUTE_MS, start_ms=start_ms)}
+
+
 def test_finer_timeframe_decides_what_came_first() -> None:
     second = START_MS + 2 * HOUR_MS
     for rows, reason, price, net in (
         ([FLAT, (100, 111, 99, 105), (105, 105, 94, 95)], ExitReason.TARGET, 110.0, 100 - 0.5 - 0.22),
         ([FLAT, (100, 101, 94, 96), (96, 111, 96, 105)], ExitReason.STOP, 95.0, -50 - 0.5 - 0.475),
     ):
-        finer = {"BTCUSDT": bars(rows, step_ms=15 * MINUTE_MS, start_ms=second)}
-        result = market(FLAT, (100, 112, 94, 100), FLAT, finer=finer)
+        result = market(FLAT, (100, 112, 94, 100), FLAT, finer=quarters(rows, second))
         assert_exit(result, reason, 2, price, net)
 
 
 def test_finer_bars_of_other_hours_decide_nothing() -> None:
     at_target = [(100, 111, 99, 110)] * 8
     for hour in (0, 3):  # the two hours before the ambiguous one, and those after it
-        finer = {"BTCUSDT": bars(at_target, step_ms=15 * MINUTE_MS, start_ms=START_MS + hour * HOUR_MS)}
+        finer = quarters(at_target, START_MS + hour * HOUR_MS)
         result = market(FLAT, (100, 112, 94, 100), finer=finer)
         assert_exit(result, ExitReason.STOP, 2, 95.0, -50 - 0.5 - 0.475)
+
+
+def test_a_finer_timeframe_with_a_hole_does_not_decide_in_favour() -> None:
+    last_quarter = START_MS + 2 * HOUR_MS + 45 * MINUTE_MS
+    finer = quarters([(103, 111, 103, 110)], last_quarter)
+    assert_exit(market(FLAT, (100, 112, 94, 110), finer=finer), ExitReason.STOP, 2, 95.0, -50 - 0.5 - 0.475)
 
 
 def test_liquidation_comes_before_a_stop_beyond_it() -> None:
@@ -145,7 +155,7 @@ def funded(exit_bar: int, *, entry_bar: int = 8, touch_stop_at: int = -1) -> Any
     rows = [(100 + hour / 10, 103, 99, 100.0) for hour in range(20)]
     if touch_stop_at >= 0:
         rows[touch_stop_at] = (*rows[touch_stop_at][:2], 90.0, 100.0)
-    rates = np.array([(START_MS + hour * HOUR_MS, 0.001) for hour in (0, 8, 16)], SETTLEMENT)
+    rates = np.array([(START_MS + hour * HOUR_MS, 0.001) for hour in (0, 8, 16)], FUNDING)
     plan = {entry_bar - 1: LONG, exit_bar - 1: {"exit_long": True}}
     result = run(
         {"BTCUSDT": bars(rows)},
@@ -173,14 +183,18 @@ def test_funding_is_in_the_equity_from_the_instant_on() -> None:
     assert trade["net_pnl"] == pytest.approx(trade["gross_pnl"] - trade["fees"] + trade["funding"])
 
 
-def test_missing_rates_are_assumed_and_said() -> None:
+@pytest.mark.parametrize("entry", [LONG, SHORT])
+def test_missing_rates_cost_either_side_and_are_said(entry: dict[str, Any]) -> None:
     rows = [FLAT] * 20
     result = run(
-        {"BTCUSDT": bars(rows)}, scripted({0: LONG}), risk=RISK, costs=CostSettings(slippage_bps=0.0)
+        {"BTCUSDT": bars(rows)}, scripted({0: entry}), risk=RISK, costs=CostSettings(slippage_bps=0.0)
     )
     assert only_trade(result)["funding"] == pytest.approx(-2 * 10 * 100 * 0.0001)  # at 08 and 16
     assert result.warnings == (
-        "funding rates not recorded at 3 of 3 instants (1 of 1 symbols): 1 bps per 8 h assumed there",
+        (
+            "funding rates not recorded at 3 of 3 instants (1 of 1 symbols): 1 bps per 8 h "
+            "charged to either side there"
+        ),
     )
 
 

@@ -80,7 +80,10 @@ def test_the_database_is_backtested_as_the_settings_say(settings: Settings, data
     assert (result.equity["timestamp"][[0, -1]] == [START + Timeframe.H1.ms, END]).all()
     assert result.warnings == (
         "left out, no candles: CUSDT",
-        "funding rates not recorded at 119 of 120 instants (2 of 2 symbols): 1 bps per 8 h assumed there",
+        (
+            "funding rates not recorded at 119 of 120 instants (2 of 2 symbols): "
+            "1 bps per 8 h charged to either side there"
+        ),
     )
     assert told == [("load", 1, 3), ("load", 2, 3), ("load", 3, 3), ("signals", 1, 2), ("signals", 2, 2)]
 
@@ -94,7 +97,10 @@ def test_only_the_symbols_named_are_traded_and_the_notes_come_first(
     assert result.candles == 20 * 24
     assert result.warnings == (
         *notes,
-        "funding rates not recorded at 60 of 60 instants (1 of 1 symbols): 1 bps per 8 h assumed there",
+        (
+            "funding rates not recorded at 60 of 60 instants (1 of 1 symbols): "
+            "1 bps per 8 h charged to either side there"
+        ),
     )
 
 

@@ -82,6 +82,14 @@ def test_bar_exit(side: int, bracket: Any, candle: Any, expected: tuple[int, flo
         assert found[1] == price
 
 
+OPEN_MS = 1_000
+
+
+def dated(bars: list[Any]) -> list[Any]:
+    """Return `bars` one after the other from OPEN_MS on, 10 ms long each."""
+    return [SimpleNamespace(timestamp=OPEN_MS + 10 * row, **vars(each)) for row, each in enumerate(bars)]
+
+
 @pytest.mark.parametrize(
     ("bars", "expected"),
     [
@@ -94,12 +102,26 @@ def test_bar_exit(side: int, bracket: Any, candle: Any, expected: tuple[int, flo
     ],
 )
 def test_finer_bars_decide_an_ambiguous_one(bars: list[Any], expected: tuple[int, float]) -> None:
-    assert finer_exit(long(), bars, 0, len(bars)) == expected
+    assert finer_exit(long(), dated(bars), 0, len(bars), OPEN_MS, 10) == expected
 
 
 def test_only_the_finer_bars_of_the_range_decide() -> None:
-    bars = [bar(100, 101, 94), bar(100, 111, 99), bar(100, 101, 94)]
-    assert finer_exit(long(), bars, 1, 2) == (TARGET, 110)
+    bars = dated([bar(100, 101, 94), bar(100, 111, 99), bar(100, 101, 94)])
+    assert finer_exit(long(), bars, 1, 2, OPEN_MS + 10, 10) == (TARGET, 110)
+
+
+@pytest.mark.parametrize(("missing", "expected"), [(0, STOP), (1, STOP), (2, STOP), (3, TARGET)])
+def test_a_finer_bar_missing_before_the_deciding_one_means_the_worse_outcome(
+    missing: int, expected: int
+) -> None:
+    bars = dated([bar(100, 101, 99), bar(100, 101, 99), bar(100, 111, 99), bar(100, 101, 94)])
+    del bars[missing]
+    assert finer_exit(long(), bars, 0, 3, OPEN_MS, 10)[0] == expected
+
+
+def test_the_last_finer_bar_alone_never_decides_in_favour() -> None:
+    last = dated([bar(100, 101, 99)] * 3 + [bar(103, 106, 103)])[3:]
+    assert finer_exit(long(target=105), last, 0, 1, OPEN_MS, 10) == (STOP, 95)
 
 
 def test_slippage_is_always_against_the_trader() -> None:

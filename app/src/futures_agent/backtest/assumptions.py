@@ -10,7 +10,7 @@ _FILL_RULES = (
     "An entry is sized by the close and the equity at its decision; before a hole in the candles it lapses.",
     "Stop and target are measured from the fill, rounded to the tick, and can be hit in the entry bar.",
     "A bar that opens beyond a stop or a target fills it at the open.",
-    "When one bar touches both, the finer timeframe decides; where it cannot, the stop counts.",
+    "When one bar touches both, the finer timeframe decides; where it cannot or has a hole, the stop counts.",
     "One position per symbol, all in one account; an opposite entry reverses it.",
     "Quantities are rounded down to the contract's step; entries below the exchange's minimum are refused.",
     "Positions still open at the end are closed at the last close (exit reason END).",
@@ -38,7 +38,7 @@ def _risk_rules(risk: RiskSettings) -> tuple[str, ...]:
 def _cost_rules(costs: CostSettings) -> tuple[str, ...]:
     funding = (
         "Funding is paid at the recorded times and rates by positions held before them; "
-        f"{costs.funding_fallback_bps:g} bps per 8 h where no rate was recorded."
+        f"where no rate was recorded, longs and shorts alike pay {costs.funding_fallback_bps:g} bps per 8 h."
     )
     return (
         f"Fees: {costs.taker_fee_bps:g} bps at market or by a stop, {costs.maker_fee_bps:g} bps at a target.",

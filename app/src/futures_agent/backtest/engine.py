@@ -199,7 +199,7 @@ def _settlements(panel: Panel, costs: CostSettings) -> tuple[Series, list[str]]:
         warnings.append(
             f"funding rates not recorded at {sum(counts)} of {sum(map(len, parts))} instants "
             f"({np.count_nonzero(counts)} of {len(counts)} symbols): "
-            f"{costs.funding_fallback_bps:g} bps per 8 h assumed there"
+            f"{costs.funding_fallback_bps:g} bps per 8 h charged to either side there"
         )
     return end_to_end(parts), warnings
 
@@ -211,6 +211,7 @@ def _terms(panel: Panel, risk: RiskSettings, costs: CostSettings) -> NDArray[np.
     terms["slippage"] = costs.slippage_bps / 10_000
     terms["leverage"] = risk.max_leverage
     terms["timeframe_ms"] = panel.timeframe.ms
+    terms["finer_ms"] = panel.finer_timeframe.ms if panel.finer_timeframe else 0
     return terms
 
 

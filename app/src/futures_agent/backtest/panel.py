@@ -55,6 +55,8 @@ class Panel(Struct, frozen=True, kw_only=True):
         Further timeframes for the strategy.
     finer : Series of FINER
         Decides which of stop and target came first within a bar; may be empty.
+    finer_timeframe : Timeframe, optional
+        That of `finer`.
     funding : dict of str to ndarray with fields timestamp, rate
         Recorded funding rates; symbols may be absent.
     warnings : tuple of str
@@ -67,6 +69,7 @@ class Panel(Struct, frozen=True, kw_only=True):
     instruments: tuple[Instrument, ...]
     higher: dict[Timeframe, Series]
     finer: Series
+    finer_timeframe: Timeframe | None
     funding: dict[str, NDArray[np.void]]
     warnings: tuple[str, ...] = ()
 
@@ -91,7 +94,7 @@ def build_panel(
     timeframe: Timeframe,
     *,
     higher: Mapping[Timeframe, Mapping[str, Candles]] | None = None,
-    finer: Mapping[str, Candles] | None = None,
+    finer: tuple[Timeframe, Mapping[str, Candles]] | None = None,
     funding: Mapping[str, NDArray[np.void]] | None = None,
 ) -> Panel:
     """Build a panel from candles already in memory; the arguments are those of `load_panel`.
@@ -109,7 +112,7 @@ def build_panel(
             timeframe: candles.__getitem__,
             **{each: series.__getitem__ for each, series in (higher or {}).items()},
         },
-        read_finer=(lambda symbol: finer[symbol]) if finer else None,
+        finer=(finer[0], finer[1].__getitem__) if finer else None,
         funding=funding or {},
     )
 
@@ -120,7 +123,7 @@ def load_panel(
     timeframe: Timeframe,
     *,
     read: Mapping[Timeframe, ReadCandles],
-    read_finer: ReadCandles | None = None,
+    finer: tuple[Timeframe, ReadCandles] | None = None,
     funding: Mapping[str, NDArray[np.void]],
     on_symbol: Callable[[int], None] | None = None,
 ) -> Panel:
@@ -132,7 +135,8 @@ def load_panel(
     ----------
     read : mapping of Timeframe to callable
         How to read `timeframe` itself and each higher timeframe.
-    read_finer : callable, optional
+    finer : pair of Timeframe and callable, optional
+        What decides within a bar, and how to read it.
     on_symbol : callable, optional
         Called with the number of symbols read so far.
 
@@ -160,7 +164,6 @@ def load_panel(
             "or check data.symbols and the period"
         )
     main = end_to_end([found.pop(symbol) for symbol in kept])
-    finer = [_reduced(read_finer(symbol)) if read_finer else np.zeros(0, FINER) for symbol in kept]
     return Panel(
         symbols=kept,
         timeframe=timeframe,
@@ -171,13 +174,18 @@ def load_panel(
             for each, reader in read.items()
             if each is not timeframe
         },
-        finer=end_to_end(finer),
+        finer=end_to_end([_reduced(symbol, finer) for symbol in kept]),
+        finer_timeframe=finer[0] if finer else None,
         funding={symbol: funding[symbol] for symbol in kept if symbol in funding},
         warnings=tuple(_left_out(unknown, "exchange filters unknown") + _left_out(empty, "no candles")),
     )
 
 
-def _reduced(candles: Candles) -> NDArray[np.void]:
+def _reduced(symbol: str, finer: tuple[Timeframe, ReadCandles] | None) -> NDArray[np.void]:
+    if finer is None:
+        return np.zeros(0, FINER)
+    timeframe, read = finer
+    candles = _in_order(symbol, timeframe, read(symbol))
     reduced = np.empty(len(candles), FINER)
     for name in FINER.names or ():
         reduced[name] = candles[name]

@@ -62,6 +62,7 @@ TERMS = np.dtype(
         ("slippage", np.float64),
         ("leverage", np.float64),
         ("timeframe_ms", np.int64),
+        ("finer_ms", np.int64),  # of the bars in Market.finer
     ]
 )
 
@@ -125,7 +126,7 @@ def pay_funding(market: Market, book: Book, symbol: int) -> None:
         settlement = market.settlements[position.next_settlement]
         if settlement.timestamp > candle.timestamp:
             break
-        cash = funding_cashflow(position.side, position.quantity, candle.open, settlement.rate)
+        cash = funding_cashflow(position.side, position.quantity, candle.open, settlement)
         position.funding += cash
         book.account[0].cash += cash
         position.next_settlement += 1
@@ -216,7 +217,7 @@ def exit_within_bar(market: Market, book: Book, terms: Any, symbol: int) -> None
         last = market.finer_offsets[symbol + 1]
         first = first_row_from(market.finer, market.finer_offsets[symbol], last, candle.timestamp)
         last = first_row_from(market.finer, first, last, candle.timestamp + terms.timeframe_ms)
-        reason, level = finer_exit(position, market.finer, first, last)
+        reason, level = finer_exit(position, market.finer, first, last, candle.timestamp, terms.finer_ms)
     if reason == NONE and row + 1 == market.offsets[symbol + 1]:
         reason, level = _END, candle.close
     if reason == NONE:

@@ -190,7 +190,7 @@ def _load(
         instruments,
         timeframe,
         read={each: reader(each) for each in (timeframe, *strategy.timeframes)},
-        read_finer=reader(finer) if finer else None,
+        finer=(finer, reader(finer)) if finer else None,
         funding=read_funding(db, symbols, *period) if settings.costs.funding else {},
         on_symbol=lambda done: on_progress("load", done, len(symbols)) if on_progress else None,
     )

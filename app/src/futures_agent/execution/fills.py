@@ -90,15 +90,34 @@ def protection(bracket: Any) -> tuple[int, float]:
 
 
 @kernel
-def finer_exit(bracket: Any, bars: Any, first: int, last: int) -> tuple[int, float]:
-    """Decide an AMBIGUOUS bar by the finer bars [first, last) that make it up.
+def finer_exit(
+    bracket: Any, bars: Any, first: int, last: int, open_ms: int, step_ms: int
+) -> tuple[int, float]:
+    """Decide an AMBIGUOUS bar by the finer bars [first, last) within it.
 
-    Where they touch neither side (the two timeframes disagree), or touch both within one finer bar, or
-    there are none, the worse outcome is taken: the protective level.
+    The worse outcome, the protective level, is taken where they touch neither side (the two timeframes
+    disagree), touch both within one finer bar, or do not cover the bar from its open up to the one that
+    would decide: what a missing bar touched is unknown.
+
+    Parameters
+    ----------
+    bracket : record with the fields of BRACKET
+    bars : array of records with timestamp (open time), open, high, low
+    open_ms : int
+        Open time of the ambiguous bar, ms UTC.
+    step_ms : int
+        Length of a finer bar, ms.
+
+    Returns
+    -------
+    int
+        STOP, TARGET or LIQUIDATION.
+    float
+        The price touched, before slippage.
     """
     for row in range(first, last):
         reason, level = bar_exit(bracket, bars[row])
-        if reason == AMBIGUOUS:
+        if reason == AMBIGUOUS or bars[row].timestamp != open_ms + (row - first) * step_ms:
             break
         if reason != NONE:
             return reason, level

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from futures_agent.clock import HOUR_MS
 from futures_agent.compiled import kernel
 
-# One funding instant: when (ms UTC), and the share of notional that longs pay shorts.
-SETTLEMENT = np.dtype([("timestamp", np.int64), ("rate", np.float64)])
+# One funding instant: when (ms UTC), the share of notional that longs pay shorts, and whether that rate
+# stands in for one that was not recorded.
+SETTLEMENT = np.dtype([("timestamp", np.int64), ("rate", np.float64), ("assumed", np.bool_)])
 
 DEFAULT_INTERVAL_MS = 8 * HOUR_MS  # 00, 08 and 16 UTC, where the exchange states no other interval
 
 
 @kernel
-def funding_cashflow(side: int, quantity: float, mark_price: float, rate: float) -> float:
-    """Return what a position receives (+) or pays (−), quote units.
+def funding_cashflow(side: int, quantity: float, mark_price: float, settlement: Any) -> float:
+    """Return what a position receives (+) or pays (−) at one SETTLEMENT, quote units.
 
     Source: Binance futures, funding fee = −position · mark price · rate: longs pay while it is positive.
+    An assumed rate is paid by either side: income that nobody recorded would flatter.
     """
-    return -side * quantity * mark_price * rate
+    cash = -side * quantity * mark_price * settlement.rate
+    return -abs(cash) if settlement.assumed else cash  # type: ignore[no-any-return]
 
 
 def settlements(
@@ -32,7 +37,7 @@ def settlements(
     ----------
     recorded : ndarray with fields timestamp (ms UTC, ascending) and rate
     fallback_rate : float
-        Rate assumed at each 00, 08 and 16 UTC that has no record in the 8 hours up to it.
+        Paid by either side at each 00, 08 and 16 UTC that has no record in the 8 hours up to it.
 
     Returns
     -------
@@ -51,5 +56,6 @@ def settlements(
     merged = np.zeros(len(kept) + len(assumed), SETTLEMENT)
     merged["timestamp"] = np.concatenate([kept["timestamp"], assumed])
     merged["rate"] = np.concatenate([kept["rate"], np.full(len(assumed), fallback_rate)])
+    merged["assumed"][len(kept) :] = True
     merged.sort(order="timestamp")
     return merged, len(assumed)
