@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # Tools that call each other by name (molecule, ansible, ansible-lint) find themselves there.
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test lint types unit ansible host system bench clean
+.PHONY: help demo test lint types unit ansible host system bench crash clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -62,6 +62,9 @@ system:
 
 bench: $(VENV)/.develop ## speed and memory, next to backtesting.py
 	cd app && for one in store_read backtest_speed sync; do ../$(BIN)/python -m benchmarks.$$one; done
+
+crash: $(VENV)/.develop ## disturbed and killed runs of the jobs; RUNS=200, SEED=number repeats one
+	$(BIN)/python tests/crash/campaign.py --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove what the targets made here
 	rm -rf $(VENV) .demo .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -69,15 +69,15 @@ def create_app(venue: Venue) -> Starlette:
 
 
 @contextmanager
-def running_simulator(config: SimulatorConfig) -> Iterator[RunningSimulator]:
-    """Serve `config` from a thread for as long as the block runs.
+def running_simulator(config: SimulatorConfig, venue: Venue | None = None) -> Iterator[RunningSimulator]:
+    """Serve `config` from a thread for as long as the block runs; `venue`, if given, goes on from before.
 
     Raises
     ------
     Refuse
         The data set cannot be used, or the address cannot be bound.
     """
-    venue = Venue(config)
+    venue = venue or Venue(config)
     bound = listener(config)
     server = uvicorn.Server(
         uvicorn.Config(
