@@ -1,6 +1,7 @@
 """sentiment-macro against the simulated exchange: complete, never too early, whatever is dead."""
 
 import contextlib
+from datetime import date
 
 import numpy as np
 import pytest
@@ -8,11 +9,14 @@ import pytest
 from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from futures_agent.errors import ExitCode
 from futures_agent.jobs import sentiment_macro
+from futures_agent.market.observation import published_by
 from futures_agent.market.sentiment import Statistic
 from futures_agent.program.records import RunLog
+from futures_agent.settings.tree import DEFAULT_FRED_SERIES
 from futures_agent.simulator.faults import Fault
 from futures_agent.store.database import open_reader, open_writer
 from futures_agent.store.instruments import upsert_instruments
+from futures_agent.store.macro import macro_known_at
 from futures_agent.store.sentiment import known_at, read_funding
 from sample_markets import instrument
 
@@ -24,7 +28,9 @@ LAG_MS = HOUR_MS + 300_000
 @pytest.fixture
 def job_settings(settings_for):
     def make(url, **changes):
-        return settings_for(url, **{"sentiment__retry_waits_s": ("0", "0"), **changes})
+        """No waits, and no macro series unless a test wants them."""
+        quiet = {"macro__fred_series": (), "macro__fear_greed": False}
+        return settings_for(url, **{"sentiment__retry_waits_s": ("0", "0"), **quiet, **changes})
 
     return make
 
@@ -163,3 +169,126 @@ def test_without_any_answer_the_job_has_failed(job_settings):
     settings = job_settings("http://127.0.0.1:1")
     assert sentiment_macro.run(settings) is ExitCode.FAILED
     assert "connection refused" in last_run(settings).line
+
+
+def macro_of(venue):
+    return {
+        "macro__fred_series": DEFAULT_FRED_SERIES,
+        "macro__fear_greed": True,
+        "macro__fred_url": venue.url,
+        "macro__fear_greed_url": venue.url,
+    }
+
+
+def macro_settings(job_settings, venue, tmp_path, key="abcd1234" * 4, **changes):
+    (tmp_path / "key").write_text(key + "\n")
+    return job_settings(
+        venue.url, **macro_of(venue), **{"macro__fred_key_file": str(tmp_path / "key"), **changes}
+    )
+
+
+def test_macro_series_come_with_the_day_they_were_published(simulator_factory, job_settings, tmp_path):
+    venue = simulator_factory()
+    settings = macro_settings(job_settings, venue, tmp_path)
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    assert last_run(settings).counts["sources_dead"] == 0
+    found = {name for (name,) in rows(settings, "SELECT DISTINCT series FROM macro_data")}
+    assert found == {*settings.macro.fred_series, "FEAR_GREED"}
+    vintages = venue.venue.macro.vintages("CPIAUCSL", date(2026, 1, 1), date(2026, 3, 10))
+    stored = rows(
+        settings,
+        "SELECT date, value, available_at FROM macro_data "
+        "WHERE series = 'CPIAUCSL' AND date >= '2026-01-01' ORDER BY date, available_at",
+    )
+    assert stored == [
+        (one.day.isoformat(), one.value, published_by(one.published.isoformat())) for one in vintages
+    ]
+    assert rows(settings, "SELECT count(*) FROM macro_data WHERE available_at > fetched_at") == [(0,)]
+    early = "SELECT count(*) FROM macro_data WHERE available_at < unixepoch(date) * 1000"
+    assert rows(settings, early) == [(0,)]
+    before = rows(settings, "SELECT * FROM macro_data")
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    assert rows(settings, "SELECT * FROM macro_data") == before
+
+
+def test_a_revision_arrives_and_the_past_stays_as_it_was(simulator_factory, job_settings, tmp_path):
+    venue = simulator_factory()
+    settings = macro_settings(job_settings, venue, tmp_path)
+    sentiment_macro.run(settings)
+    then = venue.clock.now_ms()
+    with contextlib.closing(open_reader(settings.paths.database)) as db:
+        known = {series: macro_known_at(db, series, then) for series in settings.macro.fred_series}
+    venue.clock.step(45 * DAY_MS)
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    with contextlib.closing(open_reader(settings.paths.database)) as db:
+        assert {series: macro_known_at(db, series, then) for series in known} == known
+        later = {series: macro_known_at(db, series, then + 45 * DAY_MS) for series in known}
+    assert all(later[series].date > known[series].date for series in known)
+    revised = "SELECT date FROM macro_data WHERE series = 'WALCL' GROUP BY date HAVING count(*) > 1"
+    assert len(rows(settings, revised)) > 10
+
+
+def test_what_is_asked_for_in_steps_equals_what_is_asked_for_at_once(
+    simulator_factory, job_settings, tmp_path
+):
+    venue = simulator_factory()
+    settings = macro_settings(job_settings, venue, tmp_path)
+    for _ in range(4):
+        sentiment_macro.run(settings)
+        venue.clock.step(13 * DAY_MS)
+    sentiment_macro.run(settings)
+    series = "SELECT date, value, available_at FROM macro_data WHERE series = ? ORDER BY 1, 3"
+    in_steps = {name: rows(settings, series, name) for name in ("WALCL", "DGS10", "M2SL")}
+    settings.paths.database.unlink()
+    sentiment_macro.run(settings)
+    since = {name: found[0][0] for name in in_steps if (found := rows(settings, series, name))}
+    for name, first in since.items():
+        at_once = rows(settings, series, name)
+        kept = [row for row in in_steps[name] if row[0] >= first]
+        # Values seen on the very day of their publication were known a few hours before its end.
+        assert [row[:2] for row in kept] == [row[:2] for row in at_once]
+        assert all(-DAY_MS <= a[2] - b[2] <= 0 for a, b in zip(kept[5:], at_once[5:], strict=True))
+
+
+@pytest.mark.parametrize("key", [None, ""])
+def test_without_a_key_fred_is_named_and_the_rest_goes_on(
+    simulator_factory, job_settings, tmp_path, key, monkeypatch
+):
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    if key is not None:  # a unit's empty default
+        (tmp_path / "credentials").mkdir()
+        (tmp_path / "credentials" / "fred_api_key").write_text(key)
+    venue = simulator_factory()
+    settings = job_settings(venue.url, **macro_of(venue))
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    line = last_run(settings).line
+    assert line.startswith("FRED dead: no key; give the unit the credential fred_api_key")
+    assert "Fear & Greed" in line
+    assert rows(settings, "SELECT DISTINCT series FROM macro_data") == [("FEAR_GREED",)]
+
+
+def test_the_key_is_taken_from_the_units_credential_and_shows_nowhere(
+    simulator_factory, job_settings, tmp_path, monkeypatch, caplog, capfd
+):
+    secret = "planted0" * 4
+    (tmp_path / "fred_api_key").write_text(secret)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    caplog.set_level("DEBUG", logger="futures_agent")
+    venue = simulator_factory()
+    settings = job_settings(venue.url, **macro_of(venue))
+    venue.add_fault(Fault(status=503, count=2, path="/fred/series/observations"))
+    venue.add_fault(Fault(status=400, body="{}", path="/fred/series/observations"))
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    assert rows(settings, "SELECT count(DISTINCT series) FROM macro_data") == [(10,)]  # one was refused
+    assert "FRED failed for 1 of 10" in last_run(settings).line
+    files = [path.read_bytes() for path in settings.paths.state.rglob("*") if path.is_file()]
+    said = capfd.readouterr()
+    for text in (*files, caplog.text.encode(), said.out.encode(), said.err.encode()):
+        assert secret.encode() not in text
+
+
+def test_series_that_are_not_wanted_are_not_asked_for(simulator_factory, job_settings):
+    venue = simulator_factory()
+    settings = job_settings(venue.url)
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    assert last_run(settings).counts["sources"] == 6

@@ -62,7 +62,8 @@ def test_what_was_seen_on_its_day_was_known_when_it_was_seen(db):
     value = Observation("2025-12-01", 324.1, published_by("2026-01-14"))
     assert put(db, value, at=seen) == 1
     assert stored(db) == [("2025-12-01", 324.1, seen)]
-    assert put(db, value, at=seen + DAY_MS) == 0
+    for again in (seen - 5, seen + DAY_MS):  # the clock may be set back a little
+        assert put(db, value, at=again) == 0
 
 
 def test_without_a_day_of_publication_the_lag_stands_in_and_a_change_counts_from_when_it_was_seen(db):

@@ -60,8 +60,8 @@ class Sentiment:
 
     def _made_up(self, symbol: str, start_ms: int, end_ms: int) -> NDArray[np.void]:
         step = self.interval_h(symbol) * HOUR_MS
-        earliest = max(start_ms, self._market.listings[symbol].onboard_ms)
-        numbers = np.arange(max(earliest - _JITTER_MS, 0) // step, end_ms // step + 1, dtype=np.int64)
+        first = max((start_ms - _JITTER_MS) // step, -(-self._market.listings[symbol].onboard_ms // step))
+        numbers = np.arange(first, end_ms // step + 1, dtype=np.int64)
         payments = np.zeros(len(numbers), FUNDING_PAYMENT)
         key = self._key(symbol, "funding")
         late = (_JITTER_MS * uniform(key, numbers)).astype(np.int64)

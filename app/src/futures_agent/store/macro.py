@@ -5,6 +5,7 @@ A revised value is a row of its own, so that at any moment only what was publish
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -64,10 +65,11 @@ def store_observations(
             stored.setdefault(day, {})[available_at] = value
         for one in observations:
             known = stored.setdefault(one.day, {})
-            available_at = _available_at(one, known, lag_ms, fetched_at_ms)
-            before = [at for at in known if at <= available_at]
+            published_ms = _published_ms(one, known, lag_ms)
+            before = [at for at in known if at <= published_ms]
             if before and known[max(before)] == one.value:
                 continue
+            available_at = int(min(published_ms, fetched_at_ms))
             if available_at in known:  # another value for the same moment: it was seen now
                 available_at = fetched_at_ms
             db.execute(
@@ -80,10 +82,11 @@ def store_observations(
     return written
 
 
-def _available_at(one: Observation, known: dict[int, float], lag_ms: int, fetched_at_ms: int) -> int:
+def _published_ms(one: Observation, known: dict[int, float], lag_ms: int) -> float:
+    """Return when a value was published; infinite for a change of which only the fetching tells."""
     if one.published_ms is not None:
-        return min(one.published_ms, fetched_at_ms)
-    return fetched_at_ms if known else min(day_ms(one.day) + lag_ms, fetched_at_ms)
+        return one.published_ms
+    return math.inf if known else day_ms(one.day) + lag_ms
 
 
 def last_change_ms(db: apsw.Connection, series: str) -> int | None:
