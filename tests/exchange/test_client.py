@@ -173,12 +173,12 @@ def test_a_timestamp_that_stays_wrong_is_refused(exchange, client):
     assert len(exchange.requests) == 4
 
 
-@pytest.mark.parametrize("code", [-1121, -1122])
-def test_an_unknown_symbol_is_skipped(exchange, client, code):
+@pytest.mark.parametrize("code", [-1120, -1121, -1122, -4141, -9999])
+def test_a_symbol_the_exchange_refuses_is_skipped(exchange, client, code):
     client.sync_clock()
-    exchange.answers = [Answer(400, {"code": code, "msg": "Invalid symbol."})]
+    exchange.answers = [Answer(400, {"code": code, "msg": "Symbol is closed."})]
     with pytest.raises(
-        SkipSymbol, match=rf"NOSUCHUSDT: the exchange refuses it: Invalid symbol\. \({code}\)"
+        SkipSymbol, match=rf"NOSUCHUSDT: the exchange refuses it: Symbol is closed\. \({code}\)"
     ):
         client.closed_candles("NOSUCHUSDT", Timeframe.H1, start_ms=None, limit=3)
 
@@ -209,7 +209,7 @@ def faulty(exchange, client, *answers):
         (Answer(act=reset_connection), Retry, "connection lost"),
         (Answer(200, "[[1,"), Retry, "not what was asked for"),
         (Answer(200, [kline_row(CLOSE + 1, Timeframe.H1)]), Retry, "BTCUSDT H1: an open time is not on"),
-        (Answer(400, {"code": -1120, "msg": "Invalid interval."}), Refuse, r"refuses .* Invalid interval"),
+        (Answer(400, {"code": -1000, "msg": "An unknown error"}), Retry, r"HTTP 400 .* \(-1000\)"),
         (Answer(401, {"code": -2014, "msg": "API-key format invalid."}), Refuse, "HTTP 401"),
         (
             Answer(451, {"code": 0, "msg": "Service unavailable from a restricted location"}),
@@ -286,10 +286,24 @@ class TestRateLimited:
         faulty(exchange, client, Answer(418, ""))
         assert 79 < self.ban_s(client) < 85
 
-    def test_418_for_ever_is_capped_at_three_days(self, exchange, client):
+    @pytest.mark.parametrize("status", [418, 429])
+    @pytest.mark.parametrize("after_s", ["999999999999", "9" * 400, "9" * 5000])
+    def test_an_absurd_time_to_wait_is_capped_at_three_days(self, exchange, client, status, after_s, caplog):
+        faulty(exchange, client, Answer(status, TOO_MANY, {"Retry-After": after_s}))
+        assert 3 * 86_400 <= self.ban_s(client) < 3 * 86_400 + 30
+        assert "nothing until 2026-09-24T15:00:2" in caplog.text
+
+    def test_418_for_ever_is_capped_at_three_days(self, exchange, client, caplog):
         message = "IP banned until 9999999999999."
         faulty(exchange, client, Answer(418, {"code": -1003, "msg": message}))
-        assert self.ban_s(client) < 3 * 86_400 + 30
+        assert 3 * 86_400 <= self.ban_s(client) < 3 * 86_400 + 30
+        assert "nothing until 2026-09-24T15:00:2" in caplog.text
+
+    def test_an_absurd_count_of_weight_costs_the_rest_of_the_minute(self, exchange, client):
+        client.sync_clock()
+        exchange.answers = [Answer(200, [], {"X-MBX-USED-WEIGHT-1M": "9" * 300})]
+        assert newest(client).size == 0
+        assert json.loads(client._governor._path.read_bytes())["used"] > client._governor.budget
 
     def test_the_firewall_is_left_alone_for_five_minutes(self, exchange, client):
         error = faulty(exchange, client, Answer(403, "<html>"))

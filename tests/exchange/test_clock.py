@@ -47,19 +47,6 @@ def test_before_first_contact_the_hosts_clock_stands_in():
     assert 0 <= clock.now_ms() - T < 5_000
 
 
-def test_sleeps_in_exchange_time():
-    clock = ExchangeClock(100_000.0)
-    mono = time.monotonic()
-    clock.sync(T, mono, mono)
-    clock.sleep_until_ms(T + 1_000_000)
-    assert clock.now_ms() >= T + 1_000_000
-    before = clock.now_ms()
-    clock.sleep(1_000)
-    assert clock.now_ms() >= before + 1_000_000
-    clock.sleep_until_ms(T)  # past: returns
-    clock.sleep(-1)
-
-
 def test_host_seconds_until():
     clock = ExchangeClock(1000.0)
     mono = time.monotonic()

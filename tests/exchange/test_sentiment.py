@@ -165,11 +165,12 @@ def test_more_periods_than_an_answer_holds_are_not_asked_for(client, exchange):
     assert len(exchange.requests) == sent
 
 
-def test_an_unknown_symbol_is_skipped_and_another_refusal_is_not(client, exchange):
-    with pytest.raises(SkipSymbol, match="BTCUSDT: the exchange refuses it: Invalid symbol"):
-        ask(client, exchange, {"code": -1121, "msg": "Invalid symbol."}, status=400)
-    with pytest.raises(Refuse, match="parameter 'startTime' is invalid"):
-        ask(client, exchange, {"code": -1130, "msg": "parameter 'startTime' is invalid."}, status=400)
+def test_a_refused_symbol_is_skipped_and_a_refused_host_is_not(client, exchange):
+    for code, message in ((-1121, "Invalid symbol."), (-1130, "parameter 'startTime' is invalid.")):
+        with pytest.raises(SkipSymbol, match=f"BTCUSDT: the exchange refuses it: {message}"):
+            ask(client, exchange, {"code": code, "msg": message}, status=400)
+    with pytest.raises(Refuse, match="country"):
+        ask(client, exchange, {"code": 0, "msg": "restricted location"}, status=451)
 
 
 def test_a_used_up_pool_concerns_only_itself(exchange, tmp_path):

@@ -79,15 +79,6 @@ class ExchangeClock:
         """Return how long, in host seconds, until `exchange_ms`; 0 when it has passed."""
         return max(0.0, (exchange_ms - self.now_ms()) / 1000 / self.scale)
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep `seconds` of exchange time."""
-        time.sleep(max(0.0, seconds) / self.scale)
-
-    def sleep_until_ms(self, exchange_ms: int) -> None:
-        """Sleep until exchange time reaches `exchange_ms`."""
-        while (left_s := self.host_seconds_until(exchange_ms)) > 0:
-            time.sleep(left_s)
-
     def save(self, path: Path) -> None:
         """Write the offset to `path`, whole or not at all.
 

@@ -198,11 +198,18 @@ class WeightGovernor:
             drawn.requests = pool.limit
             drawn.ends_ms = max(drawn.ends_ms, min(until_ms or 0, longest_ms))
 
-    def ban(self, until_ms: int) -> None:
-        """Keep every program of the host from sending until `until_ms` (ms UTC, exchange time)."""
+    def ban(self, until_ms: int) -> int:
+        """Keep every program of the host from sending until `until_ms` (ms UTC, exchange time).
+
+        Returns
+        -------
+        int
+            When the ban ends: later where a longer one is in force, three days from now at the latest.
+        """
         with self._locked(durable=True) as state:
             capped = min(until_ms, self._clock.now_ms() + MAX_BAN_MS)
             state.ban_until_ms = max(state.ban_until_ms, capped)
+            return state.ban_until_ms
 
     def next_window_ms(self) -> int:
         """Return when the exchange's next minute has certainly begun, ms UTC."""

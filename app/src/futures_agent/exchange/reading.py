@@ -24,7 +24,6 @@ _TIME_PATH = "/fapi/v1/time"
 _FIREWALL_PAUSE_MS = 5 * MINUTE_MS
 _CLOCK_WRONG = -1021
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
-_NO_SUCH_SYMBOL = frozenset({-1121, -1122})
 
 
 class ReadingClient:
@@ -120,12 +119,13 @@ class ReadingClient:
         Raises
         ------
         SkipSymbol
-            The exchange does not know the symbol.
+            The exchange refuses the request: it knows no such symbol, or serves it no longer.
         Retry, Refuse
             As `raise_unless_ok`.
         """
         reply = self._get(path, params, weight, pool=pool)
-        if reply.code in _NO_SUCH_SYMBOL:
+        # Whatever the code says: the same request about another symbol may well be answered.
+        if reply.status == 400 and reply.outcome is Outcome.REJECTED and reply.code != _CLOCK_WRONG:
             raise SkipSymbol(params["symbol"], f"the exchange refuses it: {reply.message} ({reply.code})")
         raise_unless_ok(reply)
         return reply
@@ -172,9 +172,9 @@ class ReadingClient:
             until_ms = now_ms + _FIREWALL_PAUSE_MS
         else:
             return
-        self._governor.ban(until_ms)
+        ends_ms = self._governor.ban(until_ms)
         _log.warning(
-            "%s: HTTP %d; this host sends nothing until %s", reply.url, reply.status, utc_text(until_ms)
+            "%s: HTTP %d; this host sends nothing until %s", reply.url, reply.status, utc_text(ends_ms)
         )
 
     def _ensure_clock(self) -> None:

@@ -24,6 +24,7 @@ ISOLATION_VARIABLE = "BACKTEST_ISOLATED"
 _STATUSES_WITHOUT_CODE = frozenset({403, 408, 418, 429, 451})
 _WHOLE_ANSWER_TIMEOUTS = 3  # times both time-outs: no answer takes longer
 _CHUNK_BYTES = 65_536
+_MOST_DIGITS = 12
 _CHECK = "check the network and exchange.rest_url"
 USED_WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 
@@ -180,4 +181,7 @@ def _error_of(status: int, body: bytes) -> tuple[int | None, str]:
 
 
 def _whole_number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+    """Return the number a header tells; one too long to make sense becomes the largest that does."""
+    if text is None or not text.isdecimal():
+        return None
+    return int(text) if len(text) <= _MOST_DIGITS else 10**_MOST_DIGITS - 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import apsw
 
-from futures_agent.clock import DAY_MS, Clock
+from futures_agent.clock import DAY_MS
 from futures_agent.errors import Refuse
+from futures_agent.exchange.clock import ExchangeClock
 from futures_agent.jobs.rounds import Store, Task
 from futures_agent.macro import fear_greed as index
 from futures_agent.macro import fred
@@ -25,7 +26,7 @@ _ASKED_AGAIN_MS = 7 * DAY_MS
 
 
 def macro_tasks(
-    db: apsw.Connection, web: WebSource, index_web: WebSource, settings: Settings, clock: Clock
+    db: apsw.Connection, web: WebSource, index_web: WebSource, settings: Settings, clock: ExchangeClock
 ) -> list[Task]:
     """Return one task per series that the settings name.
 
@@ -33,7 +34,7 @@ def macro_tasks(
     ----------
     web, index_web : WebSource
         FRED and alternative.me.
-    clock : Clock
+    clock : ExchangeClock
     """
     tasks = []
     if settings.macro.fear_greed:
@@ -70,7 +71,7 @@ def _refused_task(error: Refuse) -> Task:
 
 
 def _fred_task(
-    source: fred.Fred, settings: Settings, series: str, newest_ms: int | None, clock: Clock
+    source: fred.Fred, settings: Settings, series: str, newest_ms: int | None, clock: ExchangeClock
 ) -> Task:
     now_ms = clock.now_ms()
     history_ms = now_ms - settings.data.history_days * DAY_MS - _BEFORE_HISTORY_MS
@@ -87,7 +88,7 @@ def _fred_task(
     return Task(source=fred.SOURCE, item=series, fetch=fetch)
 
 
-def _fear_greed_task(web: WebSource, settings: Settings, newest_ms: int | None, clock: Clock) -> Task:
+def _fear_greed_task(web: WebSource, settings: Settings, newest_ms: int | None, clock: ExchangeClock) -> Task:
     days = settings.data.history_days
     if newest_ms is not None:
         days = min(days, (clock.now_ms() - newest_ms + _ASKED_AGAIN_MS) // DAY_MS)
