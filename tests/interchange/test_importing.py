@@ -277,9 +277,18 @@ def test_a_series_in_many_pieces_and_files_is_put_together(settings, csv, tmp_pa
         assert_same(stored(settings, symbol), walk)
 
 
-def test_microseconds_are_recognised_by_their_size(settings, csv, good):
+def test_microseconds_are_recognised_by_their_size_and_said(settings, csv, good, capsys):
     path = csv(*(changed(row, "open_time", row.split(",")[1] + "000") for row in good))
     assert importing.run(settings, request(path)) is ExitCode.OK
+    assert "50 rows open_time in microseconds, understood as such" in capsys.readouterr().out
     assert stored(settings, "BTCUSDT")["timestamp"][1] == START_MS + HOUR_MS
     off = csv(changed(good[0], "open_time", str(START_MS) + "001"), name="off_1h.csv")
     assert importing.run(settings, request(off)) is ExitCode.CONFIG
+
+
+def test_rows_of_other_intervals_are_passed_over_and_said(settings, csv, good, capsys):
+    rows = [f"{row},{interval}" for row, interval in zip(good, ["1h"] * 40 + ["1m"] * 10, strict=True)]
+    path = csv(*rows, header=HEADER + ",interval", name="candles.csv")
+    assert importing.run(settings, request(path)) is ExitCode.OK
+    assert "10 rows of an interval that is not kept, passed over" in capsys.readouterr().out
+    assert_same(stored(settings, "BTCUSDT"), random_walk(COUNT)[:40])

@@ -85,6 +85,7 @@ def test_a_folder_of_months_and_days_overlaps_and_is_searched_through(settings, 
         (lambda p: _written(p / "a-1h.csv", f"{HEADER},open\n".encode()), "column open is there 2 times"),
         (lambda p: _written(p / "a-1h.xlsx", b"x"), "not a file of candles"),
         (lambda p: p / "nothing.csv", "no such file or folder"),
+        (lambda p: p / ("x" * 300), "cannot look there: File name too long"),
         (lambda p: p, "no candles; expected files such as"),
     ],
 )

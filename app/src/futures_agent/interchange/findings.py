@@ -46,9 +46,16 @@ class Finding(NamedTuple):
 
 
 class Findings:
-    """Counts bad rows by series and kind, and keeps the first few of each as examples."""
+    """Counts bad rows by series and kind, and keeps the first few of each as examples.
+
+    Attributes
+    ----------
+    remarks : Counter of str
+        What else a person should know → number of rows.
+    """
 
     def __init__(self) -> None:
+        self.remarks: Counter[str] = Counter()
         self.counts: Counter[Finding] = Counter()
         self._examples: dict[Finding, list[str]] = {}
         self._tainted: set[Series] = set()

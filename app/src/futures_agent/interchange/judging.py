@@ -40,6 +40,8 @@ Mask = NDArray[np.bool_]
 
 _EARLIEST_MS, _LATEST_MS = parse_utc("2009-01-01"), parse_utc("2100-01-01")
 _MICROSECONDS_FROM = 1e14  # larger than any time in ms, smaller than any in µs
+_IN_MICROSECONDS = "open_time in microseconds, understood as such"
+_NOT_KEPT = f"of an interval that is not kept, passed over (kept: {', '.join(INTERVALS)})"
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _SHOWN_CHARACTERS = 200
 _DEFECTS = list(Defect)
@@ -80,7 +82,8 @@ def judge(
     elsewhere = np.array([*(text in OTHER_INTERVALS for text in intervals.texts), False])[intervals.codes]
     length_ms = np.array([*(_length_ms(text) for text in intervals.texts), 1])[intervals.codes]
     times = values["open_time"]
-    values["open_time"] = np.where(times >= _MICROSECONDS_FROM, times / 1000, times)
+    microseconds = times >= _MICROSECONDS_FROM
+    values["open_time"] = np.where(microseconds, times / 1000, times)
 
     with np.errstate(invalid="ignore"):  # no number has no remainder
         kinds = _first_defect(values, wrong, length_ms, now_ms)
@@ -95,6 +98,9 @@ def judge(
     rows = _rows(values, chunk, good, number)
     found = {series[code]: rows[at] for code, at in _grouped(of_row[good])}
     _count(file, chunk, findings, series, of_row, np.where(kept, kinds, _GOOD))
+    for remark, mask in ((_IN_MICROSECONDS, microseconds), (_NOT_KEPT, elsewhere)):
+        if mask.any():
+            findings.remarks[remark] += int(np.count_nonzero(mask))
     return found  # type: ignore[return-value]  # good rows have a timeframe
 
 

@@ -63,11 +63,14 @@ def find_candle_files(paths: Sequence[Path]) -> list[CandleFile]:
     Raises
     ------
     Refuse
-        Nothing there, an unknown suffix, an interval that is not kept.
+        Nothing there, no permission, an unknown suffix, an interval that is not kept.
     """
     files: dict[Path, CandleFile] = {}
     for path in paths:
-        found = _in_folder(path) if path.is_dir() else [_named(path)]
+        try:
+            found = _in_folder(path) if path.is_dir() else [_named(path)]
+        except OSError as error:
+            raise Refuse(f"{path}: cannot look there: {error.strerror}; run as a user who may") from None
         files.update((file.path.resolve(), file) for file in found)
     return list(files.values())
 

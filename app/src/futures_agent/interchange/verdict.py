@@ -144,7 +144,7 @@ def _examples(verdict: Verdict) -> list[str]:
 
 def _notes(verdict: Verdict) -> list[str]:
     """Return what a person should know beyond the table."""
-    notes = []
+    notes = [f"{count} rows {remark}" for remark, count in verdict.findings.remarks.items()]
     columns = {name for one in verdict.series for name in one.unknown}
     for name in sorted(columns):
         rows = sum(one.unknown.get(name, 0) for one in verdict.series if one.refused is None)
