@@ -23,6 +23,7 @@ def loaded_by(module):
         ("futures_agent.cli", set()),
         ("futures_agent.settings", set()),
         ("futures_agent.jobs.data_sync", {"numpy", "requests", "rich"}),
+        ("futures_agent.jobs.sentiment_macro", {"numpy", "requests", "rich"}),
         ("futures_agent.jobs.data_validation", {"numpy", "rich"}),
         # The backtest process may load numba, but only once it runs; never the exchange's client.
         ("futures_agent.jobs.backtest", {"numpy", "rich"}),
