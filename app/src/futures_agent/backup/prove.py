@@ -35,7 +35,7 @@ def unpack_and_verify(archive: Path, target: Path) -> Manifest:
     """
     manifest = unpack(archive, target)
     try:
-        different = differences(manifest.contents, examine(target, "integrity_check"))
+        different = differences(manifest.contents, examine(target))
         if different:
             raise Damage(f"it does not hold what it held when it was made, in {different}")
     except Damage as error:
