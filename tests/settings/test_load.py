@@ -1,11 +1,14 @@
 """Settings: three sources, and one clear line for everything that is wrong with them."""
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from futures_agent.errors import ExitCode, Refuse
-from futures_agent.settings import load
+from futures_agent.execution.margin import MAINTENANCE_MARGIN
+from futures_agent.settings import RiskSettings, Settings, load
 
 
 @pytest.fixture
@@ -97,7 +100,19 @@ def test_lists_and_tables_can_come_from_the_environment(config):
             "variable AGENT_STRATEGY__PARAMS: strategy.params: expected JSON",
         ),
         ("", {"BACKTEST_TYPO": "1"}, "variable BACKTEST_TYPO: no setting 'backtest.typo'"),
-        ("", {"LOG_LEVEL": "LOUD"}, "variable LOG_LEVEL: log.level"),
+        (
+            "",
+            {"LOG_LEVEL": "LOUD"},
+            "variable LOG_LEVEL: log.level: expected DEBUG, INFO, WARNING, ERROR or CRITICAL, found 'LOUD'",
+        ),
+        ("[log]\nlevel = 'INFO\\n'", {}, "agent.toml: log.level"),
+        ("[backtest]\nstart_time_utc = '24:00'", {}, "agent.toml: backtest.start_time_utc: expected HH:MM"),
+        (
+            "",
+            {"AGENT_EXCHANGE_REST_URL": "http://127.0.0.1"},
+            "variable AGENT_EXCHANGE_REST_URL: no such setting; write AGENT_SECTION__KEY",
+        ),
+        ("", {"AGENT_CONFIG_": "x"}, "variable AGENT_CONFIG_: no such setting"),
         ("", {"SQLITE_WAL_MODE": "0"}, "variable SQLITE_WAL_MODE: only 1 is possible"),
     ],
 )
@@ -121,3 +136,119 @@ def test_rows_show_every_setting_with_its_origin(config):
     rows = {key: (value, origin) for key, value, origin in load(path, {}).rows()}
     assert rows["backtest.days"] == (30, str(path))
     assert rows["backtest.enabled"] == (True, "default")
+
+
+@pytest.mark.parametrize(
+    ("written", "level"), [("info", "INFO"), ("Warn", "WARN"), ("critical", "CRITICAL"), ("ERROR", "ERROR")]
+)
+def test_the_log_level_may_be_written_in_any_case(config, written, level):
+    assert load(config(""), {"LOG_LEVEL": written}).settings.log.level == level
+    assert load(config(f"[log]\nlevel = '{written}'"), {}).settings.log.level == level
+
+
+URLS = ["exchange.rest_url", "macro.fred_url", "macro.fear_greed_url"]
+
+
+@pytest.mark.parametrize("key", URLS)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:SECRET@127.0.0.1:8080",
+        "http://SECRET@127.0.0.1",
+        "http://127.0.0.1/?key=SECRET",
+        "http://127.0.0.1?key=SECRET",
+        "http://127.0.0.1/x#SECRET",
+        "http://user:SECRET\\@127.0.0.1",
+        "ftp://SECRET",
+    ],
+)
+def test_an_address_with_credentials_is_refused_and_not_repeated(config, key, url):
+    section, _, name = key.partition(".")
+    variable = f"AGENT_{section.upper()}__{name.upper()}"
+    for text, environ, overrides in (
+        (f"[{section}]\n{name} = '{url}'", {}, {}),
+        ("", {variable: url}, {}),
+        ("", {}, {key: url}),
+    ):
+        with pytest.raises(Refuse, match=rf"{key}: expected http\(s\)://host.*, without user") as caught:
+            load(config(text), environ, overrides)
+        assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://fapi.binance.com", "http://[::1]:8080/base/", "http://10.0.0.1:80"])
+def test_addresses_with_port_and_path_are_taken(config, url):
+    assert load(config(f"[exchange]\nrest_url = '{url}'"), {}).settings.exchange.rest_url == url
+
+
+def numbers(kind: type) -> list[str]:
+    """Return the key of every setting that is or holds a number of `kind`."""
+    sections = {each.name: each.type for each in msgspec.structs.fields(Settings)}
+    return [
+        f"{section}.{each.name}"
+        for section, tree in sections.items()
+        for each in msgspec.structs.fields(tree)
+        if kind in types_within(msgspec.inspect.type_info(each.type))
+    ]
+
+
+def types_within(info: Any) -> set[type]:
+    found: set[type] = set()
+    if isinstance(info, msgspec.inspect.FloatType):
+        found = {float}
+    elif isinstance(info, msgspec.inspect.IntType):
+        found = {int}
+    elif isinstance(info, msgspec.inspect.VarTupleType):
+        found = types_within(info.item_type)
+    elif isinstance(info, msgspec.inspect.DictType):
+        found = types_within(info.value_type)
+    return found
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e300"])
+@pytest.mark.parametrize("key", numbers(float))
+def test_no_float_is_taken_that_is_not_finite_and_sensible(config, key, value):
+    assert_refused_everywhere(config, key, value)
+
+
+@pytest.mark.parametrize("value", [str(2**63 - 1), str(2**70), str(-(2**70))])
+@pytest.mark.parametrize("key", numbers(int))
+def test_no_whole_number_is_taken_that_would_overflow(config, key, value):
+    assert_refused_everywhere(config, key, value)
+
+
+def assert_refused_everywhere(config: Any, key: str, value: str) -> None:
+    section, _, name = key.partition(".")
+    default = getattr(getattr(Settings(), section), name)
+    in_toml, in_text = value, value
+    if isinstance(default, tuple):
+        in_toml = f"[{value}]"
+    elif isinstance(default, dict):
+        in_toml, in_text = f"{{X = {value}}}", f'{{"X": {value}}}'
+    variable = f"AGENT_{section.upper()}__{name.upper()}"
+    for text, environ, overrides in (
+        (f"[{section}]\n{name} = {in_toml}", {}, {}),
+        ("", {variable: in_text}, {}),
+        ("", {}, {key: in_text}),
+    ):
+        with pytest.raises(Refuse, match=key) as caught:
+            load(config(text), environ, overrides)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_walk_over_the_numbers_finds_them():
+    floats, whole = numbers(float), numbers(int)
+    assert {"exchange.time_scale", "sentiment.retry_waits_s", "macro.publication_lag_d"} <= set(floats)
+    assert {"database.cache_mb", "risk.max_positions"} <= set(whole)
+    assert len(floats) > 40
+
+
+def test_the_defaults_keep_to_their_own_bounds():
+    assert msgspec.convert(msgspec.to_builtins(Settings()), Settings) == Settings()
+
+
+def test_the_highest_leverage_leaves_room_before_liquidation(config):
+    with pytest.raises(Refuse, match=r"risk\.max_leverage: Expected `float` <= 20"):
+        load(config("[risk]\nmax_leverage = 40"), {})
+    highest = load(config("[risk]\nmax_leverage = 20"), {}).settings.risk
+    assert isinstance(highest, RiskSettings)
+    assert highest.max_leverage <= 0.5 / MAINTENANCE_MARGIN

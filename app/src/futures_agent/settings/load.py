@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from futures_agent.errors import Refuse
-from futures_agent.settings.tree import Settings
+from futures_agent.settings.tree import FORMS, HttpUrl, Settings
 
 DEFAULT_CONFIG = Path("/etc/crypto-futures-agent/agent.toml")
 CONFIG_VARIABLE = "AGENT_CONFIG"
@@ -121,8 +121,13 @@ def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
             legacy.append((name, LEGACY_NAMES[name], text))
         elif name.startswith(LEGACY_BACKTEST_PREFIX) and name not in UNIT_FLAGS:
             legacy.append((name, "backtest." + name.removeprefix(LEGACY_BACKTEST_PREFIX).lower(), text))
-        elif name.startswith(PREFIX) and "__" in name:
-            section, _, key = name.removeprefix(PREFIX).lower().partition("__")
+        elif name.startswith(PREFIX) and name != CONFIG_VARIABLE:
+            section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
+            if not separator:
+                raise Refuse(
+                    f"variable {name}: no such setting; write {PREFIX}SECTION__KEY, with two underscores "
+                    "between section and key, or unset it"
+                )
             own.append((name, f"{section}.{key}", text))
     return legacy + own
 
@@ -154,7 +159,8 @@ def _parse_text(key: str, text: str, origin: str) -> Any:
     try:
         return msgspec.to_builtins(msgspec.convert(value, field_type, strict=False))
     except msgspec.ValidationError as error:
-        raise Refuse(f"{origin}: {key}: {_sentence(error)}, found {text!r}") from None
+        found = "" if field_type is HttpUrl else f", found {text!r}"  # it may hold a password
+        raise Refuse(f"{origin}: {key}: {_sentence(error)}{found}") from None
 
 
 def _explain(error: msgspec.ValidationError, origins: Mapping[str, str], path: str) -> str:
@@ -170,4 +176,5 @@ def _explain(error: msgspec.ValidationError, origins: Mapping[str, str], path: s
 
 
 def _sentence(error: msgspec.ValidationError) -> str:
-    return str(error).partition(" - at `")[0].rstrip(".")
+    text = str(error).partition(" - at `$")[0].rstrip(".")
+    return next((form for pattern, form in FORMS.items() if repr(pattern) in text), text)

@@ -10,19 +10,40 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import force_setattr
 
 from futures_agent.market.timeframe import Timeframe
 
 TimeframeName = Literal["D1", "H4", "H1", "M15"]
 SymbolName = Annotated[str, Meta(min_length=3, max_length=40, pattern=r"^\S+$")]
 SeriesName = Annotated[str, Meta(pattern=r"^[A-Z0-9_]+$")]
-HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
-Share = Annotated[float, Meta(gt=0, le=1)]
-PositiveInt = Annotated[int, Meta(gt=0)]
-PositiveFloat = Annotated[float, Meta(gt=0)]
-NonNegativeFloat = Annotated[float, Meta(ge=0)]
-TimeOfDay = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+# No user, password, query or fragment: addresses are printed, logged and kept in records.
+HTTP_URL = r"^https?://[^\s/?#@\\]+(/[^\s?#\\]*)?\Z"
+HttpUrl = Annotated[str, Meta(pattern=HTTP_URL)]
+TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d\Z"
+TimeOfDay = Annotated[str, Meta(pattern=TIME_OF_DAY)]
+LOG_LEVEL = r"^(?i:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL)\Z"
+LogLevel = Annotated[str, Meta(pattern=LOG_LEVEL)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
+
+# Every number has both bounds: `inf` and `nan` fail them too.
+Share = Annotated[float, Meta(gt=0, le=1)]
+PositiveInt = Annotated[int, Meta(gt=0, le=1_000_000)]
+NonNegativeInt = Annotated[int, Meta(ge=0, le=1_000_000)]
+Attempts = Annotated[int, Meta(ge=1, le=10)]
+Timeout = Annotated[float, Meta(gt=0, le=300)]  # seconds
+Wait = Annotated[float, Meta(ge=0, le=3_600)]  # seconds
+Hours = Annotated[float, Meta(gt=0, le=87_600)]
+Days = Annotated[float, Meta(gt=0, le=3_650)]
+NonNegativeDays = Annotated[float, Meta(ge=0, le=3_650)]
+Bps = Annotated[float, Meta(ge=0, le=1_000)]
+
+# What someone is told whose text does not have the form.
+FORMS = {
+    HTTP_URL: "expected http(s)://host[:port][/path], without user, password, query or fragment",
+    TIME_OF_DAY: "expected HH:MM",
+    LOG_LEVEL: "expected DEBUG, INFO, WARNING, ERROR or CRITICAL",
+}
 
 # Sixty liquid coin perpetuals; the inventory replaces the list.
 DEFAULT_SYMBOLS = tuple(
@@ -95,12 +116,12 @@ class ExchangeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     weight_limit_per_min: PositiveInt = 2400  # replaced by what exchangeInfo says
     weight_limit_share: Share = 0.5  # what jobs may bring the host's use to
     live_weight_limit_share: Share = 0.9  # what the live trader may; the difference is its own
-    connect_timeout_s: PositiveFloat = 3.05
-    read_timeout_s: PositiveFloat = 10.0
+    connect_timeout_s: Timeout = 3.05
+    read_timeout_s: Timeout = 10.0
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 8
     close_grace_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000  # a candle counts as closed this late
-    clock_resync_s: PositiveFloat = 300.0
-    time_scale: Annotated[float, Meta(gt=0, le=100_000)] = 1.0  # >1 only against a simulator's fast clock
+    clock_resync_s: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
+    time_scale: Annotated[float, Meta(ge=0.001, le=100_000)] = 1.0  # >1 only against a simulator's fast clock
 
     def weight_share(self, *, live: bool) -> float:
         """Return the share of the limit up to which a job, or the live trader, may bring the host's use."""
@@ -113,16 +134,20 @@ class DataSettings(Struct, frozen=True, forbid_unknown_fields=True):
     symbols: Annotated[tuple[SymbolName, ...], Meta(min_length=1)] = DEFAULT_SYMBOLS
     timeframes: Annotated[tuple[TimeframeName, ...], Meta(min_length=1)] = ("D1", "H4", "H1")
     history_days: Annotated[int, Meta(ge=1, le=3650)] = 365
-    stale_after_h_d1: PositiveFloat = 168.0
-    stale_after_h_h4: PositiveFloat = 24.0
-    stale_after_h_h1: PositiveFloat = 6.0
-    stale_after_h_m15: PositiveFloat = 2.0
+    stale_after_h_d1: Hours = 168.0
+    stale_after_h_h4: Hours = 24.0
+    stale_after_h_h1: Hours = 6.0
+    stale_after_h_m15: Hours = 2.0
     coverage_min: Share = 0.95
-    max_gap_candles: Annotated[int, Meta(ge=0)] = 2
+    max_gap_candles: NonNegativeInt = 2
     indicator_days: Annotated[int, Meta(ge=1, le=180)] = 90  # rows kept; half a year of warm-up stays before
-    max_disagreements: Annotated[int, Meta(ge=0)] = 5  # bars of a series that contradict its finer bars
-    volume_tolerance: NonNegativeFloat = 1e-3  # relative difference of volume between timeframes
-    jump_sigmas: PositiveFloat = 25.0  # a warning beyond so many robust sigmas of log return
+    max_disagreements: NonNegativeInt = 5  # bars of a series that contradict its finer bars
+    volume_tolerance: Annotated[float, Meta(ge=0, le=1)] = (
+        1e-3  # relative difference of volume between timeframes
+    )
+    jump_sigmas: Annotated[float, Meta(gt=0, le=1_000_000)] = (
+        25.0  # a warning beyond so many robust sigmas of log return
+    )
     zero_volume_candles: PositiveInt = 24  # a warning from so many candles in a row without a trade
     zombie_candles: PositiveInt = 72  # newest H1 (else finest) candles without a trade: excluded
     excluded_max: Share = 0.5  # share of the symbols that may be excluded before the data count as bad
@@ -150,12 +175,12 @@ class SyncSettings(Struct, frozen=True, forbid_unknown_fields=True):
     refetch_candles: Annotated[int, Meta(ge=0, le=50)] = 2  # newest stored ones asked for with new ones
     full_time_utc: TimeOfDay = "00:30"  # the first run from then on is the day's full pass
     full_refetch_candles: Annotated[int, Meta(ge=0, le=1500)] = 48  # newest stored ones a full pass compares
-    hole_settled_days: NonNegativeFloat = 7.0  # a hole the exchange confirmed is asked for again until then
-    repair_days: PositiveFloat = 7.0  # what data-validation has fetched again when it fails
-    repair_limit_s: PositiveFloat = 120.0
-    attempts: PositiveInt = 5
-    retry_wait_s: PositiveFloat = 5.0
-    retry_wait_factor: Annotated[float, Meta(ge=1)] = 3.0
+    hole_settled_days: NonNegativeDays = 7.0  # a hole the exchange confirmed is asked for again until then
+    repair_days: Days = 7.0  # what data-validation has fetched again when it fails
+    repair_limit_s: Annotated[float, Meta(gt=0, le=3_600)] = 120.0
+    attempts: Attempts = 5
+    retry_wait_s: Wait = 5.0
+    retry_wait_factor: Annotated[float, Meta(ge=1, le=10)] = 3.0
     retry_jitter: Annotated[float, Meta(ge=0, le=1)] = 0.1
 
     @property
@@ -169,7 +194,7 @@ class SentimentSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     period: Literal["5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d"] = "1h"  # of the statistics
     publication_lag_s: Annotated[int, Meta(ge=0, le=86_400)] = 300  # known this long after their period
-    retry_waits_s: tuple[NonNegativeFloat, ...] = (10.0, 30.0, 60.0)  # before each further attempt; macro too
+    retry_waits_s: tuple[Wait, ...] = (10.0, 30.0, 60.0)  # before each further attempt; macro too
 
 
 def _publication_lags() -> dict[str, float]:
@@ -198,11 +223,11 @@ class MacroSettings(Struct, frozen=True, forbid_unknown_fields=True):
     fred_requests_per_min: PositiveInt = 100  # of the 120 that FRED allows a key
     fear_greed: bool = True
     fear_greed_url: HttpUrl = "https://api.alternative.me"
-    connect_timeout_s: PositiveFloat = 5.0
-    read_timeout_s: PositiveFloat = 15.0
+    connect_timeout_s: Timeout = 5.0
+    read_timeout_s: Timeout = 15.0
     # Counted from the start of a value's day, where the source does not tell when it was published.
-    publication_lag_d: dict[str, NonNegativeFloat] = field(default_factory=_publication_lags)
-    publication_lag_other_d: NonNegativeFloat = 65.0  # of series not named there
+    publication_lag_d: dict[str, NonNegativeDays] = field(default_factory=_publication_lags)
+    publication_lag_other_d: NonNegativeDays = 65.0  # of series not named there
 
 
 class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,32 +235,32 @@ class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     cache_mb: Annotated[int, Meta(ge=1, le=1024)] = 10
     busy_timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] = 10_000
-    writer_lock_wait_s: PositiveFloat = 600.0
+    writer_lock_wait_s: Annotated[float, Meta(gt=0, le=3_600)] = 600.0
 
 
 class BackupSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The backup and restore-test jobs, and what counts as a good backup."""
 
     daily_hour_utc: Annotated[int, Meta(ge=0, le=23)] = 2  # the first copy from this hour on is the daily one
-    keep_hourly_h: PositiveFloat = 24.0
-    keep_daily_days: PositiveFloat = 14.0
+    keep_hourly_h: Hours = 24.0
+    keep_daily_days: Days = 14.0
     keep_at_least: PositiveInt = 3  # newest good copies that stay however old they are
-    max_age_h: PositiveFloat = 2.0  # an older newest copy is overdue
+    max_age_h: Hours = 2.0  # an older newest copy is overdue
     zstd_level: Annotated[int, Meta(ge=1, le=19)] = 3
-    reserve_mb: Annotated[int, Meta(ge=0)] = 200  # free disk that a backup leaves to the others
-    settled_after_days: PositiveFloat = 8.0  # candles of older weeks change only with a record
-    min_h4_candles: Annotated[int, Meta(ge=0)] = 1_000  # a restored copy with fewer fails its test
+    reserve_mb: NonNegativeInt = 200  # free disk that a backup leaves to the others
+    settled_after_days: Days = 8.0  # candles of older weeks change only with a record
+    min_h4_candles: NonNegativeInt = 1_000  # a restored copy with fewer fails its test
     extra: tuple[str, ...] = ("jobs", "holds", "incidents", "journal", "models")  # below state_dir
-    attempts: PositiveInt = 3
-    retry_wait_s: NonNegativeFloat = 10.0
+    attempts: Attempts = 3
+    retry_wait_s: Wait = 10.0
 
 
 class CompactSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The compact job."""
 
     free_list_min: Annotated[float, Meta(ge=0, lt=1)] = 0.10  # VACUUM above this share of unused pages
-    backup_max_age_h: PositiveFloat = 2.0  # refuses without a verified backup at most this old
-    free_disk_factor: PositiveFloat = 2.0  # of the database's size
+    backup_max_age_h: Hours = 2.0  # refuses without a verified backup at most this old
+    free_disk_factor: Annotated[float, Meta(gt=0, le=100)] = 2.0  # of the database's size
 
 
 class StrategySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -250,27 +275,30 @@ class RiskSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Sizing and caps."""
 
     risk_per_trade: Share = 0.01  # of equity, lost when the stop is hit
-    fixed_notional: NonNegativeFloat = 0.0  # quote units per entry; 0 sizes by risk_per_trade
-    max_leverage: PositiveFloat = 3.0
+    fixed_notional: Annotated[float, Meta(ge=0, le=1e12)] = (
+        0.0  # quote units per entry; 0 sizes by risk_per_trade
+    )
+    # At 40x the margin of an entry is no more than its maintenance: it would be liquidated as it opens.
+    max_leverage: Annotated[float, Meta(gt=0, le=20)] = 3.0
     max_positions: PositiveInt = 8
 
 
 class CostSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What trading costs."""
 
-    maker_fee_bps: NonNegativeFloat = 2.0
-    taker_fee_bps: NonNegativeFloat = 5.0
-    slippage_bps: NonNegativeFloat = 1.0
+    maker_fee_bps: Bps = 2.0
+    taker_fee_bps: Bps = 5.0
+    slippage_bps: Bps = 1.0
     funding: bool = True
-    funding_fallback_bps: float = 1.0  # charged per 8 h where no rate was recorded; said in the result
+    funding_fallback_bps: Bps = 1.0  # longs and shorts pay it per 8 h where no rate was recorded
 
 
 class GateSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What a backtest must reach to count as PASSED."""
 
-    min_trades: Annotated[int, Meta(ge=0)] = 30
-    min_profit_factor: NonNegativeFloat = 1.1
-    min_sharpe: float = 1.0
+    min_trades: NonNegativeInt = 30
+    min_profit_factor: Annotated[float, Meta(ge=0, le=1_000)] = 1.1
+    min_sharpe: Annotated[float, Meta(ge=-100, le=100)] = 1.0
     max_drawdown: Share = 0.15
 
 
@@ -279,16 +307,19 @@ class BacktestSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     enabled: bool = True
     days: Annotated[int, Meta(ge=1, le=3650)] = 365
-    initial_equity: PositiveFloat = 10_000.0
+    initial_equity: Annotated[float, Meta(gt=0, le=1e12)] = 10_000.0
     start_time_utc: TimeOfDay = "23:30"
-    late_limit_min: PositiveFloat = 10.0  # a timer start later than this is skipped
+    late_limit_min: Annotated[float, Meta(gt=0, le=1_440)] = 10.0  # a timer start later than this is skipped
     keep_results: PositiveInt = 90
 
 
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Logging to the journal."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    level: LogLevel = "INFO"  # written in any case
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "level", self.level.upper())  # as Python's logging spells it
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
