@@ -27,6 +27,8 @@ def loaded_by(module):
         ("futures_agent.jobs.data_validation", {"numpy", "rich"}),
         # The backtest process may load numba, but only once it runs; never the exchange's client.
         ("futures_agent.jobs.backtest", {"numpy", "rich"}),
+        ("futures_agent.interchange.importing", {"numpy", "rich"}),
+        ("futures_agent.interchange.exporting", {"numpy"}),
         ("futures_agent.health.status", {"numpy"}),
         ("futures_agent.strategy.ema_cross", {"numpy"}),
         ("futures_agent.execution.fills", {"numpy"}),
