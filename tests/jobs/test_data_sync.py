@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from futures_agent.clock import DAY_MS, HOUR_MS
+from futures_agent.clock import DAY_MS, HOUR_MS, parse_utc
 from futures_agent.errors import ExitCode
 from futures_agent.jobs import data_sync
 from futures_agent.jobs.candle_plan import SyncScope
@@ -106,6 +106,110 @@ def test_a_bar_stored_wrongly_at_the_end_is_corrected_by_the_next_new_bar(simula
     assert_complete_tail(venue, settings)
 
 
+FULL = SyncScope(full=True)
+
+
+def rewrite(settings, sql, *bindings):
+    with contextlib.closing(open_writer(settings.paths.database)) as db:
+        db.pragma("ignore_check_constraints", True)
+        db.execute(sql, bindings)
+        assert db.changes() == 1
+
+
+def test_a_bar_stored_while_forming_is_corrected_by_a_full_pass_though_nothing_has_closed(
+    simulator_factory, settings_for
+):
+    venue = simulator_factory()
+    settings = settings_for(venue.url)
+    data_sync.run(settings)
+    newest = int(stored(settings, Timeframe.H4, "BTCUSDT")["timestamp"][-1])
+    spoil = "UPDATE ohlcv_h4 SET volume = volume / 2 WHERE symbol = 'BTCUSDT' AND timestamp = ?"
+    rewrite(settings, spoil, newest - 40 * Timeframe.H4.ms)
+    assert data_sync.run(settings) is ExitCode.OK
+    assert last_run(settings).counts["candles"] == 0
+    assert data_sync.run(settings, FULL) is ExitCode.OK
+    assert last_run(settings).counts["candles"] == 1
+    assert_complete(venue, settings)
+
+
+def test_the_first_good_run_of_a_day_is_its_full_pass(simulator_factory, settings_for, monkeypatch):
+    venue = simulator_factory()
+    settings = settings_for(venue.url, sync__full_time_utc="00:30")
+    passes = []
+    for now in ("2026-03-10T00:29Z", "2026-03-10T00:31Z", "2026-03-10T01:05Z", "2026-03-11T00:31Z"):
+        monkeypatch.setattr("futures_agent.clock.SystemClock.now_ms", lambda self, now=now: parse_utc(now))
+        if now == "2026-03-10T00:31Z":
+            venue.add_fault(Fault(status=503, count=5))  # that one fails: the next one is the full pass
+        data_sync.run(settings)
+        passes.append(last_run(settings).counts.get("full"))
+    assert passes == [1, None, 1, 1]
+
+
+def test_a_narrowed_run_is_no_full_pass(simulator_factory, settings_for):
+    settings = settings_for(simulator_factory().url)
+    data_sync.run(settings, SyncScope(symbols=["BTCUSDT"], full=True))
+    assert last_run(settings).counts["full"] == 0
+
+
+PLANTED = {
+    "off the grid": "timestamp + 1, open, high, low, close, volume",
+    "not closed yet": f"timestamp + {12 * DAY_MS}, open, high, low, close, volume",
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_candle_that_cannot_be_is_removed_and_reported(simulator_factory, settings_for, kind, capsys):
+    venue = simulator_factory()
+    settings = settings_for(venue.url)
+    data_sync.run(settings)
+    at = int(stored(settings, Timeframe.H1, "ETHUSDT")["timestamp"][-100])
+    rest = "quote_volume, trades, taker_buy_volume, taker_buy_quote_volume"
+    rewrite(
+        settings,
+        f"INSERT INTO ohlcv_h1 SELECT symbol, {PLANTED[kind]}, {rest} FROM ohlcv_h1 "
+        "WHERE symbol = 'ETHUSDT' AND timestamp = ?",
+        at,
+    )
+    capsys.readouterr()
+    assert data_sync.run(settings) is ExitCode.OK
+    assert "1 impossible candles removed" in capsys.readouterr().out
+    assert_complete(venue, settings)
+
+
+def test_a_candle_with_contradicting_prices_is_fetched_again(simulator_factory, settings_for):
+    venue = simulator_factory()
+    settings = settings_for(venue.url)
+    data_sync.run(settings)
+    at = int(stored(settings, Timeframe.H1, "ETHUSDT")["timestamp"][100])
+    rewrite(settings, "UPDATE ohlcv_h1 SET high = low / 2 WHERE symbol = 'ETHUSDT' AND timestamp = ?", at)
+    assert data_sync.run(settings) is ExitCode.OK
+    counts = last_run(settings).counts
+    assert (counts["candles_removed"], counts["candles"]) == (1, 1)
+    assert_complete(venue, settings)
+
+
+def test_a_repair_fetches_the_last_days_again(simulator_factory, settings_for):
+    venue = simulator_factory()
+    settings = settings_for(venue.url)
+    data_sync.run(settings)
+    for ago in (150, 170):  # within the last seven days, and before them
+        at = int(stored(settings, Timeframe.H1, "SOLUSDT")["timestamp"][-ago])
+        spoil = "UPDATE ohlcv_h1 SET volume = volume / 2 WHERE symbol = 'SOLUSDT' AND timestamp = ?"
+        rewrite(settings, spoil, at)
+    assert data_sync.run(settings, SyncScope(repair_days=7)) is ExitCode.OK
+    assert last_run(settings).counts["candles"] == 1
+
+
+@pytest.mark.parametrize(("prefer", "requests", "weight"), [("weight", 9, 18), ("latency", 3, 30)])
+def test_pages_are_chosen_for_weight_or_for_latency(
+    simulator_factory, settings_for, prefer, requests, weight
+):
+    settings = settings_for(simulator_factory().url, sync__prefer=prefer, data__timeframes="H1")
+    assert data_sync.run(settings) is ExitCode.OK
+    counts = last_run(settings).counts
+    assert (counts["requests"] - 2, counts["weight"] - 2) == (requests, weight)  # time and exchangeInfo
+
+
 def test_a_hole_is_filled_again(simulator_factory, settings_for):
     venue = simulator_factory()
     settings = settings_for(venue.url)
@@ -118,7 +222,7 @@ def test_a_hole_is_filled_again(simulator_factory, settings_for):
     assert_complete(venue, settings)
 
 
-def test_a_hole_the_exchange_has_too_is_confirmed_and_not_asked_for_again(
+def test_a_hole_the_exchange_has_too_is_confirmed_and_in_the_end_not_asked_for_again(
     simulator_factory, settings_for, tmp_path
 ):
     hour = 1_760_000_400_000 - 1_760_000_400_000 % DAY_MS
@@ -135,10 +239,9 @@ def test_a_hole_the_exchange_has_too_is_confirmed_and_not_asked_for_again(
         start_ms=hour + 10 * DAY_MS + 1_000_000,
         untradable_symbols=False,
     )
-    settings = settings_for(venue.url, data__symbols="BTCUSDT", data__timeframes="H1", data__history_days=5)
-    settings_longer = settings_for(
-        venue.url, data__symbols="BTCUSDT", data__timeframes="H1", data__history_days=10
-    )
+    only = {"data__symbols": "BTCUSDT", "data__timeframes": "H1"}
+    settings = settings_for(venue.url, **only, data__history_days=5)
+    settings_longer = settings_for(venue.url, **only, data__history_days=10)
     assert data_sync.run(settings) is ExitCode.OK
     assert data_sync.run(settings_longer) is ExitCode.OK  # reaches back over the outage
     hole = (hour + 100 * HOUR_MS, hour + 104 * HOUR_MS)
@@ -146,7 +249,14 @@ def test_a_hole_the_exchange_has_too_is_confirmed_and_not_asked_for_again(
         assert hole in read_holes(db, Timeframe.H1)["BTCUSDT"]
     asked = venue.stats["requests"]
     assert data_sync.run(settings_longer) is ExitCode.OK
-    assert venue.stats["requests"] - asked <= 2  # time and exchangeInfo
+    assert venue.stats["requests"] - asked == 2  # time and exchangeInfo
+    # A full pass asks again until the hole has settled; and compares the newest candles.
+    venue.clock.step(1000)
+    for settled_days, requests in ((7, 4), (0, 3)):
+        settled = settings_for(venue.url, **only, data__history_days=10, sync__hole_settled_days=settled_days)
+        asked = venue.stats["requests"]
+        assert data_sync.run(settled, FULL) is ExitCode.OK
+        assert venue.stats["requests"] - asked == requests
 
 
 def test_unknown_and_untradable_symbols_are_named_and_the_rest_goes_on(
@@ -178,6 +288,26 @@ def test_transient_faults_are_tried_again(simulator_factory, settings_for, statu
     venue.add_fault(Fault(status=status, count=3, path=KLINES, retry_after_s=1 if status == 429 else None))
     assert data_sync.run(settings) is ExitCode.OK
     assert stored(settings, Timeframe.D1, "SOLUSDT").size == 50
+
+
+@pytest.mark.parametrize("how", ["late", "broken off", "cut short", "wrong types"])
+def test_spoilt_answers_are_asked_for_again(simulator_factory, settings_for, how):
+    venue = simulator_factory()
+    settings = settings_for(venue.url, data__timeframes="D1", exchange__read_timeout_s=0.3)
+    venue.add_fault(Fault(how=how, count=3, path=KLINES, delay_ms=500))
+    assert data_sync.run(settings) is ExitCode.OK
+    assert venue.stats["pending_faults"] == 0
+    assert_complete(venue, settings)
+
+
+def test_a_newest_candle_that_comes_late_is_no_hole(simulator_factory, settings_for):
+    venue = simulator_factory()
+    settings = settings_for(venue.url, data__timeframes="D1")
+    venue.add_fault(Fault(how="last row absent", count=6, path=KLINES))
+    assert data_sync.run(settings) is ExitCode.OK
+    assert stored(settings, Timeframe.D1, "SOLUSDT").size == 49
+    assert data_sync.run(settings) is ExitCode.OK
+    assert_complete(venue, settings)
 
 
 def test_a_storm_of_faults_fails_the_series_and_keeps_what_was_stored(
