@@ -11,7 +11,6 @@ from futures_agent.jobs.rounds import Task, fetch_in_rounds
 from futures_agent.program.job import Job
 from futures_agent.program.progress import Reporter
 
-
 ALWAYS = "always"
 
 
@@ -82,7 +81,7 @@ def test_a_refusal_is_final_at_once(job, fault):
 
 def test_a_dead_source_is_given_up_for_the_round_and_others_are_not(job):
     items = [f"dead{number}" for number in range(50)]
-    script = Script(**{item: ALWAYS for item in items})
+    script = Script(**dict.fromkeys(items, ALWAYS))
     tasks = [script.task(item, "dead") for item in items] + [script.task("a", "alive")]
     answers = run(job, tasks, workers=1)
     assert sum(script.asked[item] for item in items) == 4 * 3

@@ -1,6 +1,12 @@
 """sentiment-macro against the simulated exchange: complete, never too early, whatever is dead."""
 
 import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from datetime import date
 
 import numpy as np
@@ -11,13 +17,15 @@ from futures_agent.errors import ExitCode
 from futures_agent.jobs import sentiment_macro
 from futures_agent.market.observation import published_by
 from futures_agent.market.sentiment import Statistic
+from futures_agent.program.holds import set_hold
 from futures_agent.program.records import RunLog
 from futures_agent.settings.tree import DEFAULT_FRED_SERIES
 from futures_agent.simulator.faults import Fault
 from futures_agent.store.database import open_reader, open_writer
 from futures_agent.store.instruments import upsert_instruments
+from futures_agent.store.integrity import quick_check
 from futures_agent.store.macro import macro_known_at
-from futures_agent.store.sentiment import known_at, read_funding
+from futures_agent.store.sentiment import FUNDING_COLUMN, STATISTIC_COLUMNS, known_at, read_funding
 from sample_markets import instrument
 
 FUNDING = "/fapi/v1/fundingRate"
@@ -46,6 +54,14 @@ def last_run(settings):
 
 def snapshot(settings):
     return rows(settings, "SELECT * FROM sentimento_mercado ORDER BY symbol, timestamp")
+
+
+def values(settings):
+    """Everything that must not depend on when it was fetched."""
+    columns = ", ".join(
+        (FUNDING_COLUMN, "mark_price", *STATISTIC_COLUMNS, "funding_available_at", "available_at")
+    )
+    return rows(settings, f"SELECT symbol, timestamp, {columns} FROM sentimento_mercado ORDER BY 1, 2")
 
 
 def test_the_first_run_stores_what_the_exchange_has_and_the_second_changes_nothing(
@@ -292,3 +308,58 @@ def test_series_that_are_not_wanted_are_not_asked_for(simulator_factory, job_set
     settings = job_settings(venue.url)
     assert sentiment_macro.run(settings) is ExitCode.OK
     assert last_run(settings).counts["sources"] == 6
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_stopped_leaves_nothing_half_done_and_the_next_completes(
+    simulator_factory, job_settings, tmp_path, signal_
+):
+    venue = simulator_factory(latency_ms=30.0)
+    settings = job_settings(venue.url)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "futures_agent.cli", "sentiment-macro"],
+        env={
+            **os.environ,
+            "AGENT_CONFIG": os.devnull,
+            "AGENT_PATHS__STATE_DIR": settings.paths.state_dir,
+            "AGENT_EXCHANGE__REST_URL": venue.url,
+            "AGENT_DATA__SYMBOLS": ",".join(settings.data.symbols),
+            "AGENT_MACRO__FRED_SERIES": "",
+            "AGENT_MACRO__FEAR_GREED": "false",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 20
+    while venue.stats["requests"] < 8 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal_)
+    process.communicate(timeout=20)
+    assert process.returncode == (ExitCode.INTERRUPTED if signal_ == signal.SIGTERM else -signal.SIGKILL)
+    assert last_run(settings).outcome == ("interrupted" if signal_ == signal.SIGTERM else "died")
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    undisturbed = job_settings(venue.url, paths__state_dir=str(tmp_path / "other"))
+    sentiment_macro.run(undisturbed)
+    assert values(settings) == values(undisturbed)
+    assert quick_check(settings.paths.database) >= 0
+
+
+def test_a_wait_for_the_limit_ends_when_the_job_is_told_to_stop(simulator_factory, job_settings):
+    venue = simulator_factory()  # its clock stands still: the wait would never end
+    settings = job_settings(venue.url, exchange__weight_limit_share=0.01)
+    stop = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    stop.start()
+    assert sentiment_macro.run(settings) is ExitCode.INTERRUPTED
+    stop.join()
+    assert "told to stop" in last_run(settings).line
+    assert venue.stats["peak_requests"]["statistics"] == 10
+
+
+def test_the_command_and_the_hold(simulator_factory, job_settings, capfd):
+    venue = simulator_factory()
+    settings = job_settings(venue.url)
+    set_hold(settings.paths.holds, "sentiment-macro", "the exchange is moving")
+    assert sentiment_macro.run(settings) is ExitCode.HELD
+    assert "the exchange is moving" in capfd.readouterr().err
+    assert venue.stats["requests"] == 0
