@@ -184,10 +184,10 @@ def test_a_dry_run_says_the_same_and_touches_nothing(settings, csv, good, tmp_pa
 
 
 def test_symbol_and_timeframe_fill_in_what_files_do_not_tell_and_choose_where_they_do(settings, csv, good):
-    untold = csv(*(row.partition(",")[2] for row in good), header=HEADER[7:], name="candles.csv")
+    untold = csv(*(row.partition(",")[2] for row in good), header=HEADER[7:], name="of_3coins.csv")
     with pytest.raises(Refuse, match="columns missing: symbol"):
         importing.dry_run(settings, request(untold))
-    with pytest.raises(Refuse, match="no interval in the file's name"):
+    with pytest.raises(Refuse, match="unknown interval '3coins'"):
         importing.dry_run(settings, request(untold, symbol="BTCUSDT"))
     chosen = request(untold, symbol="BTCUSDT", timeframe=Timeframe.H1)
     assert importing.run(settings, chosen) is ExitCode.OK

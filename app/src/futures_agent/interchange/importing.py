@@ -21,6 +21,7 @@ from futures_agent.files import make_directory
 from futures_agent.interchange.findings import EXAMPLES_EACH, Findings
 from futures_agent.interchange.judging import candles_of, settle
 from futures_agent.interchange.layout import (
+    INTERVALS,
     OPTIONAL,
     CandleFile,
     Series,
@@ -96,6 +97,7 @@ class _Import:
             raise Refuse(f"--symbol {request.symbol}: not written as the exchange does, such as BTCUSDT")
         self._settings, self._request, self._job = settings, request, job
         self._files = [_told(file, request) for file in find_candle_files(request.paths)]
+        self._names = [file.path.name for file in self._files]
         self._findings = Findings()
 
     def judge_and_store(self) -> Verdict:
@@ -158,8 +160,7 @@ class _Import:
     def _series(self, db: apsw.Connection | None, series: Series, spool: Spool) -> SeriesVerdict:
         """Judge one series as a whole and store it, unless it is refused."""
         symbol, timeframe = series
-        names = [file.path.name for file in self._files]
-        candles = candles_of(settle(series, spool.rows(series), names, self._findings))
+        candles = candles_of(settle(series, spool.rows(series), self._names, self._findings))
         refused = None if self._request.accept_repairs else self._findings.why_refused(series)
         verdict = SeriesVerdict(
             symbol=symbol,
@@ -182,9 +183,11 @@ class _Import:
 
 
 def _told(file: CandleFile, request: ImportRequest) -> CandleFile:
-    """Return the file with what the request adds to its name's tale."""
-    interval = request.timeframe.value if request.timeframe else None
-    return CandleFile(file.path, file.symbol or request.symbol, file.interval or interval)
+    """Return the file with what its name does not tell taken from the request."""
+    interval = file.interval
+    if interval not in INTERVALS and request.timeframe is not None:
+        interval = request.timeframe.value
+    return CandleFile(file.path, file.symbol or request.symbol, interval)
 
 
 class _Comparison(msgspec.Struct, frozen=True):
@@ -224,9 +227,8 @@ def _stored_at(db: apsw.Connection | None, series: Series, times: NDArray[np.int
     if db is None or len(times) == 0:
         return found
     symbol, timeframe = series
-    stored = read_candles(db, timeframe, [symbol], int(times[0]), int(times[-1]) + 1, dtype=FULL_CANDLE)[
-        symbol
-    ]
+    span = int(times[0]), int(times[-1]) + 1
+    stored = read_candles(db, timeframe, [symbol], *span, dtype=FULL_CANDLE)[symbol]
     at = np.searchsorted(times, stored["timestamp"])
     hit = times[at] == stored["timestamp"]
     found[at[hit]] = stored[hit]

@@ -125,7 +125,11 @@ def _first_defect(
         (Defect.NEGATIVE, (values["volume"] < 0) | np.any(optional < 0, axis=0)),
     ]
     if now_ms is not None:
-        tests += [(Defect.FUTURE, times > now_ms), (Defect.FORMING, times + length_ms > now_ms)]
+        # A bar ahead of now is a clock's difference, or formed while it was downloaded.
+        tests += [
+            (Defect.FUTURE, times - length_ms > now_ms),
+            (Defect.FORMING, times + length_ms > now_ms),
+        ]
     kinds = np.full(len(times), _GOOD)
     for defect, mask in reversed(tests):
         kinds[mask] = _DEFECTS.index(defect)

@@ -20,6 +20,7 @@ from futures_agent.interchange.layout import ARCHIVE_COLUMNS, CandleFile, check_
 
 CSV_BLOCK_BYTES = 1024 * 1024  # Arrow needs about forty times this
 PARQUET_BATCH_ROWS = 32_768
+_MISSHAPEN_TEXTS = 100  # kept of a piece; only the first few are ever shown
 _NULL_WORDS = ["", "null", "NULL", "None", "nan", "NaN", "NA", "N/A"]
 
 
@@ -74,7 +75,7 @@ def _csv_chunks(file: CandleFile) -> Iterator[Chunk]:
     misshapen: list[tuple[int, str]] = []
 
     def note(row: Any) -> str:
-        misshapen.append((row.number, row.text))
+        misshapen.append((row.number, row.text if len(misshapen) < _MISSHAPEN_TEXTS else ""))
         return "skip"
 
     with _open(file) as stream:

@@ -5,6 +5,7 @@ Files may be interleaved in any way and longer than memory; a series can only be
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -83,7 +84,8 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take is told already
+            self._file.close()
 
 
 def spool_files(

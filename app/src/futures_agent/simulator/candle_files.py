@@ -26,25 +26,25 @@ def read_candle_files(
     Refuse
         Nothing there, columns missing, unknown interval, unreadable or senseless contents.
     """
+
+    def wanted(series: Series) -> bool:
+        return not symbols or series[0] in symbols
+
     files = find_candle_files([path])
     names = [file.path.name for file in files]
     findings = Findings()
     found: dict[str, dict[Timeframe, Candles]] = {}
     with Spool() as spool:
-        spool_files(
-            files, spool, findings, now_ms=None, wanted=lambda series: not symbols or series[0] in symbols
-        )
-        for bad in (None, *(one for one in findings.series() if not symbols or one[0] in symbols)):
+        spool_files(files, spool, findings, now_ms=None, wanted=wanted)
+        for bad in (None, *filter(wanted, findings.series())):
             _refuse_bad(path, bad, findings)
-        for symbol, timeframe in spool.series():
-            candles = candles_of(
-                settle((symbol, timeframe), spool.rows((symbol, timeframe)), names, findings)
-            )
-            _refuse_bad(path, (symbol, timeframe), findings)
+        for series in spool.series():
+            candles = candles_of(settle(series, spool.rows(series), names, findings))
+            _refuse_bad(path, series, findings)
             times = candles["timestamp"]
             inside = (times >= (first_ms or 0)) & (times <= (times if last_ms is None else last_ms))
             if inside.any():
-                found.setdefault(symbol, {})[timeframe] = candles[inside]
+                found.setdefault(series[0], {})[series[1]] = candles[inside]
     absent = [symbol for symbol in symbols if symbol not in found]
     if absent:
         raise Refuse(f"{path}: no candles of {', '.join(absent)}; choose symbols and dates that it holds")
