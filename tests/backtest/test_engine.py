@@ -268,6 +268,7 @@ def test_a_strategy_whose_step_is_none_is_refused() -> None:
     "signal",
     [
         {"entry": 2},
+        {"entry": 257},
         {"entry": 1, "stop_distance": -1.0},
         {"entry": 1, "target_distance": float("nan")},
         {"entry": 1, "stop_distance": float("inf")},

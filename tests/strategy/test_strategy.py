@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -12,10 +12,13 @@ import pytest
 from msgspec import Meta, Struct
 
 from futures_agent.errors import Refuse
+from futures_agent.features.ema import EMA
+from futures_agent.features.indicator_set import INDICATORS
 from futures_agent.strategy import registry
 from futures_agent.strategy.ema_cross import STRATEGY
 from futures_agent.strategy.registry import load_strategy
 from futures_agent.strategy.strategy import Strategy
+from sample_markets import NoParams
 
 
 def test_parameters_are_the_defaults_unless_set() -> None:
@@ -56,6 +59,59 @@ def test_a_parameter_of_another_type_is_refused() -> None:
     strategy = Strategy(name="texts", params=Params, state=np.dtype([("n", int)]), step=lambda *_: None)
     with pytest.raises(Refuse, match="strategy texts: parameter mode: must be bool, int or float"):
         strategy.read_params({})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 2**63, -(2**70)])
+def test_a_parameter_without_bounds_must_still_be_possible(value: float) -> None:
+    class Params(Struct, frozen=True):
+        length: int = 3
+        width: float = 0.5
+
+    strategy = Strategy(name="loose", params=Params, state=np.dtype([("n", int)]), step=lambda *_: None)
+    name = "length" if isinstance(value, int) else "width"
+    with pytest.raises(Refuse, match=rf"strategy.params.{name}: .* is no possible value \(strategy loose\)"):
+        strategy.read_params({name: value})
+
+
+def with_state(state: Any) -> Strategy:
+    return Strategy(name="s", params=NoParams, state=np.dtype(state), step=lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("state", "field"),
+    [
+        ([("sum", np.float32)], r"sum \(float32\)"),
+        ([("sum", np.float16)], r"sum \(float16\)"),
+        ([("count", np.int32)], r"count \(int32\)"),
+        ([("count", np.uint64)], r"count \(uint64\)"),
+        ([("side", np.int8)], r"side \(int8\)"),
+        ([("when", ">i8")], r"when \(>i8\)"),
+        ([("name", "U8")], r"name \(<U8\)"),
+        ([("ema", EMA), ("deep", [("deeper", [("sum", np.float32)])])], r"deep\.deeper\.sum \(float32\)"),
+        ([("window", np.float32, (3,))], r"window \(\('<f4', \(3,\)\)\)"),
+        ([("table", np.float64, (3, 3))], r"table \(.*\)"),
+        ([("averages", EMA, (3,))], r"averages \(.*\)"),
+    ],
+)
+def test_a_state_that_compiled_code_would_store_differently_is_refused(state: Any, field: str) -> None:
+    with pytest.raises(Refuse, match=f"strategy s: state field {field}: must be float64, int64, bool"):
+        with_state(state)
+
+
+def test_a_state_that_is_no_record_is_refused() -> None:
+    with pytest.raises(Refuse, match="strategy s: state must be a record dtype, found float64"):
+        with_state(np.float64)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        [("value", np.float64), ("count", np.int64), ("seen", np.bool_), ("window", np.float64, (3,))],
+        [("nested", EMA), ("all", INDICATORS)],
+    ],
+)
+def test_states_of_full_width_are_taken(state: Any) -> None:
+    assert with_state(state).state == np.dtype(state)
 
 
 def test_the_shipped_strategy_is_found_by_its_name() -> None:

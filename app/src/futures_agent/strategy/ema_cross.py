@@ -34,7 +34,7 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"fast ({self.fast}) must be below slow ({self.slow})")
 
 
-STATE = np.dtype([("fast", EMA), ("slow", EMA), ("atr", ATR), ("side", np.int8)])
+STATE = np.dtype([("fast", EMA), ("slow", EMA), ("atr", ATR), ("side", np.int64)])
 
 
 @kernel

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from futures_agent.errors import Refuse
 from futures_agent.market.candle import CANDLE
 from futures_agent.market.timeframe import Timeframe
+from futures_agent.plain import narrow_fields
 
 # What a step sees: one closed candle and its length (a strategy may follow several timeframes).
 BAR = np.dtype([*CANDLE.descr, ("timeframe_ms", np.int64)])
@@ -21,7 +22,7 @@ BAR = np.dtype([*CANDLE.descr, ("timeframe_ms", np.int64)])
 # price at which the entry fills, so that stop and target are known the moment it does; 0 = none.
 SIGNAL = np.dtype(
     [
-        ("entry", np.int8),  # +1 long, -1 short; closes an opposite position first, ignored if one is open
+        ("entry", np.int64),  # +1 long, -1 short; closes an opposite position first, ignored if one is open
         ("exit_long", np.bool_),
         ("exit_short", np.bool_),
         ("stop_distance", np.float64),  # price units, ≥ 0
@@ -30,6 +31,8 @@ SIGNAL = np.dtype(
 )
 
 _FIELD_TYPES: dict[type, type] = {bool: np.bool_, int: np.int64, float: np.float64}
+
+_LARGEST = 2**63 - 1  # what an int64 holds; no length, price or multiple comes near it
 
 Step = Callable[[Any, Any, Any, Any], None]
 
@@ -43,7 +46,9 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     params : type of msgspec.Struct
         Its fields are bool, int or float, annotated with their bounds, each with a default.
     state : numpy.dtype
-        Record of one symbol's memory; all zero before the first bar.
+        Record of one symbol's memory; all zero before the first bar. Its fields are float64, int64 or
+        bool, one-dimensional arrays of these, or such records: what is narrower would not hold the same
+        values compiled and plain.
     step : callable
         `step(state, bar, params, signal)` is called once per closed bar, oldest first. `state` is the
         symbol's record, `bar` a record of BAR, `params` a record with the fields of `params`, `signal`
@@ -52,6 +57,11 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     timeframes : tuple of Timeframe
         Higher timeframes wanted besides the one that decides. Where bars close together the higher
         comes first. What a step writes into `signal` on a higher bar is ignored.
+
+    Raises
+    ------
+    Refuse
+        `state` is no record, or has a field of another type.
     """
 
     name: str
@@ -60,13 +70,22 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     step: Step
     timeframes: tuple[Timeframe, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.state.names:
+            raise Refuse(f"strategy {self.name}: state must be a record dtype, found {self.state}")
+        for field in narrow_fields(self.state):
+            raise Refuse(
+                f"strategy {self.name}: state field {field}: must be float64, int64, bool, or an array of "
+                "one dimension of these; others differ between live trading and the compiled backtest"
+            )
+
     def read_params(self, values: Mapping[str, Any]) -> NDArray[np.void]:
         """Return `values` over the defaults as an array of one record, for `step`.
 
         Raises
         ------
         Refuse
-            Unknown parameter, wrong type or a value out of bounds.
+            Unknown parameter, wrong type, or a value out of bounds or not finite.
         """
         try:
             chosen = msgspec.convert(dict(values), self.params)
@@ -74,7 +93,10 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
             raise Refuse(_explain(self.name, error)) from None
         record = np.zeros(1, self.params_dtype)
         for field in record.dtype.names or ():
-            record[field] = getattr(chosen, field)
+            value = getattr(chosen, field)
+            if not -_LARGEST <= value <= _LARGEST:  # nor is a NaN
+                raise Refuse(f"strategy.params.{field}: {value} is no possible value (strategy {self.name})")
+            record[field] = value
         return record
 
     @property
