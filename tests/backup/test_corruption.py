@@ -7,7 +7,7 @@ from pathlib import Path
 from backup_corruption import build_world, failed, one_run, summary
 
 RUNS = 100
-DATABASE_MB = 3
+DATABASE_MB = 2
 SEED = 1
 
 

@@ -27,9 +27,13 @@ def read_back(archive: Path) -> dict[str, bytes]:
 
 
 def test_the_named_directories_are_archived_and_absent_ones_are_none(settings: Settings) -> None:
+    scratch = settings.paths.job("restore-test") / "scratch"
+    scratch.mkdir(parents=True)
+    (scratch / "restored.db").write_bytes(b"large")
     archive = settings.paths.state / "files"
     archived = archive_files(settings.paths.state, NAMES, archive)
     assert archived.files == 2
+    assert archive.stat().st_mode & 0o777 == 0o640
     assert archived.unreadable == ()
     assert read_back(archive) == {
         "jobs/data-sync/runs.jsonl": b'{"run":"1"}\n{"run":"2"}\n',

@@ -15,15 +15,16 @@ from msgspec.structs import replace
 from backup_world import NOW_MS
 from database_program import running
 from futures_agent.backup import restore
-from futures_agent.backup.archive import read_manifest, write_archive
+from futures_agent.backup.archive import Manifest, read_manifest, write_archive
 from futures_agent.backup.contents import read_contents
 from futures_agent.backup.restore import open_elsewhere, restore_database, restore_to
 from futures_agent.backup.restore_log import append_restored, last_restored_ms
-from futures_agent.backup.snapshot import open_copy
+from futures_agent.backup.snapshot import examine, open_copy
 from futures_agent.errors import Blocked, Corrupt, Refuse, Retry
 from futures_agent.settings import Settings
 from futures_agent.store.database import open_reader, open_writer
 from futures_agent.store.integrity import integrity_check
+from futures_agent.store.migrate import LATEST, MIGRATIONS, apply_pending, schema_version
 
 Keep = Callable[..., Path]
 
@@ -87,6 +88,23 @@ def test_without_a_database_there_is_no_evidence(settings: Settings, kept_backup
     assert done.evidence is None
     assert "the one before" not in done.line
     assert trades(settings.paths.database) == 1
+
+
+def test_a_backup_of_an_older_schema_is_brought_up_to_date(settings: Settings, tmp_path: Path) -> None:
+    old = tmp_path / "old.db"
+    with contextlib.closing(apsw.Connection(str(old))) as db:
+        db.transaction_mode = "IMMEDIATE"
+        apply_pending(db, MIGRATIONS[:2])
+    manifest = Manifest(
+        taken_ms=NOW_MS,
+        database_bytes=old.stat().st_size,
+        sha256=hashlib.sha256(old.read_bytes()).hexdigest(),
+        contents=examine(old),
+    )
+    write_archive(old, manifest, tmp_path / "old.db.zst", level=1)
+    restore_database(settings, str(tmp_path / "old.db.zst"))
+    with contextlib.closing(open_reader(settings.paths.database)) as db:
+        assert schema_version(db) == LATEST
 
 
 def test_a_damaged_database_is_replaced_too(settings: Settings, kept_backup: Keep) -> None:

@@ -17,10 +17,9 @@ import zstandard
 
 from futures_agent import __version__
 from futures_agent.backup.contents import Contents
-from futures_agent.backup.snapshot import sync_file
+from futures_agent.backup.durable import create_file, sync_file
 from futures_agent.errors import Corrupt, Refuse
 from futures_agent.files import explain_os_error
-from futures_agent.store.database import FILE_MODE
 
 _MAGIC = 0x184D2A5B  # one of the sixteen magic numbers of skippable frames (RFC 8878 §3.1.2)
 _HEAD = struct.Struct("<II")  # magic, length of what follows
@@ -53,7 +52,7 @@ def write_archive(copy: Path, manifest: Manifest, archive: Path, *, level: int) 
         level=level, write_checksum=True, threads=min(2, os.cpu_count() or 1)
     )
     try:
-        with copy.open("rb") as source, _create(archive) as target:
+        with copy.open("rb") as source, create_file(archive) as target:
             target.write(_HEAD.pack(_MAGIC, _CHECKSUM_BYTES + len(text)))
             target.write(hashlib.sha256(text).digest() + text)
             compressor.copy_stream(source, target, size=manifest.database_bytes)
@@ -94,7 +93,7 @@ def unpack(archive: Path, target: Path | None) -> Manifest:
             _decompress(file, None, manifest, archive)
             return manifest
         try:
-            with _create(target) as output:
+            with create_file(target) as output:
                 _decompress(file, output, manifest, archive)
             sync_file(target)
         except OSError as error:
@@ -139,10 +138,6 @@ def _manifest(file: BinaryIO, archive: Path) -> Manifest:
 def damaged(archive: Path, finding: str) -> Corrupt:
     """Return the fault for a backup that is damaged."""
     return Corrupt(f"{archive}: damaged ({finding}); use another backup, `agentctl backups` lists them")
-
-
-def _create(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb")
 
 
 def _open(archive: Path) -> BinaryIO:

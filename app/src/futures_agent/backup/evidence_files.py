@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 import zstandard
 
-from futures_agent.backup.snapshot import sync_file
+from futures_agent.backup.durable import create_file, sync_file
 from futures_agent.errors import Corrupt
 from futures_agent.files import explain_os_error
 
 _LEVEL = 3
+_PASSING = "scratch"  # directories of that name hold what a job is working on, such as a restored database
 
 
 class Archived(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +44,7 @@ def archive_files(state: Path, names: Sequence[str], archive: Path) -> Archived:
     files, unreadable = 0, []
     try:
         with (
-            archive.open("xb") as target,
+            create_file(archive) as target,
             zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).stream_writer(target) as stream,
             tarfile.open(fileobj=stream, mode="w|") as tar,
         ):
@@ -86,7 +87,7 @@ def count_files(archive: Path) -> int:
 def _regular_files(state: Path, names: Sequence[str]) -> Iterator[Path]:
     for name in names:
         for directory, below, files in os.walk(state / name):
-            below.sort()
+            below[:] = sorted(name for name in below if name != _PASSING)
             yield from (path for file in sorted(files) if _is_regular(path := Path(directory, file)))
 
 

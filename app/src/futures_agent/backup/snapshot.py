@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,11 +13,12 @@ import apsw
 import msgspec
 
 from futures_agent.backup.contents import Contents, Damage, damage_found, differences, read_contents
+from futures_agent.backup.durable import create_file, sync_file
 from futures_agent.backup.steps import step
 from futures_agent.errors import Corrupt
-from futures_agent.files import explain_os_error, sync_directory
+from futures_agent.files import explain_os_error
 from futures_agent.settings import DatabaseSettings
-from futures_agent.store.database import FILE_MODE, WHAT_TO_DO_WITH_DAMAGE, database_errors, open_reader
+from futures_agent.store.database import WHAT_TO_DO_WITH_DAMAGE, database_errors, open_reader
 from futures_agent.store.integrity import find_damage
 
 
@@ -75,7 +75,7 @@ def _sha256(path: Path) -> str:
 def _copy(db: apsw.Connection, copy: Path) -> None:
     """Copy all pages in one step; SQLite's backup uses the read transaction that `db` has open."""
     try:
-        os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+        create_file(copy).close()
         with contextlib.closing(apsw.Connection(str(copy))) as target, database_errors(copy):
             target.pragma("journal_mode", "OFF")  # a half-written copy is thrown away, not rolled back
             target.pragma("synchronous", "OFF")  # one fsync at the end instead
@@ -111,13 +111,3 @@ def open_copy(copy: Path) -> Iterator[apsw.Connection]:
         contextlib.closing(apsw.Connection(f"file:{quote(str(copy))}?immutable=1", flags=flags)) as db,
     ):
         yield db
-
-
-def sync_file(path: Path) -> None:
-    """Wait until the file and its name are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    sync_directory(path.parent)
