@@ -1,5 +1,9 @@
+import contextlib
+import fcntl
 import json
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +11,7 @@ from hypothesis import strategies as st
 
 from futures_agent.errors import Interrupted, Refuse, Retry
 from futures_agent.exchange.clock import ExchangeClock
-from futures_agent.exchange.governor import MAX_BAN_MS, MAX_WINDOWS_WAITED, WeightGovernor
+from futures_agent.exchange.governor import MAX_BAN_MS, MAX_WINDOWS_WAITED, Pool, Reservation, WeightGovernor
 from loopback_exchange import loopback_exchange
 from weight_program import run_together
 
@@ -250,6 +254,70 @@ def test_a_wait_ends_on_close(host):
     governor.close()
     thread.join(5)
     assert seen == ["ended"]
+
+
+@contextlib.contextmanager
+def frozen_inside(host):
+    """Another program holds the state's lock and does not go on."""
+    descriptor = os.open(host.file, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+CALLS = [
+    lambda governor: governor.reserve(1),
+    lambda governor: governor.settle(Reservation(0, 1), None),
+    lambda governor: governor.draw(Pool("statistics", 100, MINUTE)),
+    lambda governor: governor.ban(EDGE + MINUTE),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_lock_that_stays_held_is_one_clear_line(host, monkeypatch, call):
+    monkeypatch.setattr("futures_agent.exchange.governor.LONGEST_LOCK_WAIT_S", 0.05)
+    governor = host.program(HandClock())
+    with frozen_inside(host), pytest.raises(Retry, match=r"weight\.state: another program .* locked"):
+        call(governor)
+    call(governor)
+
+
+def test_waiting_for_the_lock_says_so_and_ends_when_its_listener_raises(host):
+    told = []
+
+    def stop(until_ms):
+        told.append(until_ms)
+        raise Interrupted("told to stop")
+
+    governor = host.program(HandClock(), on_wait=stop)
+    with frozen_inside(host), pytest.raises(Interrupted, match="told to stop"):
+        governor.reserve(1)
+    assert EDGE < told[0] <= EDGE + 10_000
+
+
+def test_waiting_for_the_lock_ends_on_close_and_a_closed_one_still_settles(host):
+    governor = host.program(HandClock())
+    reservation = governor.reserve(1)
+    with frozen_inside(host):
+        closing = threading.Timer(0.02, governor.close)
+        closing.start()
+        with pytest.raises(Interrupted, match=r"weight\.state"):
+            governor.reserve(1)
+        closing.join()
+    governor.settle(reservation, 7)
+    assert host.state()["used"] == 7
+
+
+def test_a_lock_held_for_a_moment_costs_a_moment(host):
+    governor = host.program(HandClock())
+    with ThreadPoolExecutor(1) as pool:
+        with frozen_inside(host):
+            reserving = pool.submit(governor.reserve, 1)
+            with pytest.raises(TimeoutError):
+                reserving.result(0.02)
+        assert reserving.result(5).weight == 1
 
 
 def test_a_short_ban_is_waited_for(host):

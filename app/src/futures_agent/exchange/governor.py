@@ -19,6 +19,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,9 +36,11 @@ STATE_FILE = "weight.state"
 MAX_BAN_MS = 3 * DAY_MS  # the exchange's longest; anything beyond is damage or another clock's
 LONGEST_BAN_WAIT_MS = 90_000  # a longer one is the caller's to wait for
 MAX_WINDOWS_WAITED = 10
+LONGEST_LOCK_WAIT_S = 10.0
 _RECORD_BYTES = 128  # a record is padded to a multiple of it, so that a short one replaces a longer one
 _LONGEST_RECORD_BYTES = 1024
 _WAKE_S = 0.5  # how often a waiting thread says so, in host seconds
+_SHORTEST_PAUSE_S = 0.0002  # between two looks at a lock that others hold; doubled from look to look
 
 MOST_OF_A_POOL = 0.5
 
@@ -127,7 +130,8 @@ class WeightGovernor:
         Raises
         ------
         Retry
-            A ban outlasts a bounded wait, or others used up every minute for too long.
+            A ban outlasts a bounded wait, others used up every minute for too long, or one of them keeps
+            the state locked.
         Refuse
             `weight` is more than the budget of a whole minute.
         Interrupted
@@ -156,7 +160,15 @@ class WeightGovernor:
         )
 
     def settle(self, reservation: Reservation, used_weight: int | None) -> None:
-        """Take note of an answer: `used_weight` is its X-MBX-USED-WEIGHT-1M, None if there was none."""
+        """Take note of an answer: `used_weight` is its X-MBX-USED-WEIGHT-1M, None if there was none.
+
+        Raises
+        ------
+        Retry
+            Another program keeps the state locked; so do `exhaust` and `ban`.
+        Interrupted
+            `close` was called while it was.
+        """
         with self._locked() as state:
             if state.window != reservation.window:
                 return  # already charged to this minute too; the header may speak of the one before
@@ -252,7 +264,7 @@ class WeightGovernor:
         """Yield the state of the current minute under the host-wide lock; write it unless an error leaves."""
         descriptor = self._open()
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._lock(descriptor)
             raw = os.pread(descriptor, _LONGEST_RECORD_BYTES, 0)
             state = self._current(raw)
             yield state
@@ -261,6 +273,23 @@ class WeightGovernor:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        """Take the lock, which others keep for microseconds, unless one of them is frozen inside."""
+        deadline = time.monotonic() + LONGEST_LOCK_WAIT_S
+        pause_s = _SHORTEST_PAUSE_S
+        while not _try_lock(descriptor):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise Retry(
+                    f"{self._path}: another program has kept it locked for {LONGEST_LOCK_WAIT_S:g} s; "
+                    f"see which one hangs: fuser -v {self._path}"
+                )
+            if pause_s >= _WAKE_S and self._on_wait is not None:
+                self._on_wait(self._clock.now_ms() + int(left_s * 1000 * self._clock.scale))
+            if self._closed.wait(pause_s):
+                raise Interrupted(f"stopped while waiting for {self._path}")
+            pause_s = min(2 * pause_s, _WAKE_S)
 
     def _open(self) -> int:
         try:
@@ -305,3 +334,11 @@ class WeightGovernor:
             # Not another process with a better clock, but a file from another time line.
             state.window, state.in_flight = window, 0
         return state
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
