@@ -151,6 +151,9 @@ def fetch_all(
         futures = [pool.submit(work, series) for series in plans]
         try:
             _drain(futures, pieces, attempts, job, take)
+        except BaseException:
+            client.close()  # or the pool would wait for workers that wait for the rate limit
+            raise
         finally:
             abandoned.set()
             for future in futures:

@@ -82,6 +82,7 @@ def synchronise(
     settings = job.settings
 
     def waiting(until_ms: int) -> None:  # exchange time
+        job.still_waiting()
         left_s = (until_ms - client.clock.now_ms()) / 1000 / settings.exchange.time_scale
         attempts.waiting_until(time.monotonic() + left_s + 1.0)
 

@@ -25,6 +25,7 @@ from futures_agent.settings import Settings
 from futures_agent.settings.tree import MacroSettings
 from futures_agent.store.database import database_errors, open_writer
 from futures_agent.store.instruments import read_instruments
+from futures_agent.store.universe import read_excluded
 
 NAME = "sentiment-macro"
 _STORED_TOGETHER = 64  # answers kept in memory before the database's turn is taken for them
@@ -38,7 +39,6 @@ def run(settings: Settings, symbols: Sequence[str] | None = None) -> ExitCode:
 
 def _collect(job: Job, symbols: Sequence[str] | None) -> Outcome:
     settings = job.settings
-    wanted = tuple(dict.fromkeys(symbols or settings.data.symbols))
     waits = _Waits(job)
     with ExitStack() as opened:
         client = SentimentClient(settings.exchange, settings.paths.exchange_state, on_wait=waits.told)
@@ -52,11 +52,8 @@ def _collect(job: Job, symbols: Sequence[str] | None) -> Outcome:
         make_directory(settings.paths.database.parent)
         with _writer(job) as db:
             instruments = read_instruments(db)
-            excluded = {
-                symbol: instruments[symbol].why_untradable
-                for symbol in wanted
-                if symbol in instruments and not instruments[symbol].tradable
-            }
+            wanted = tuple(dict.fromkeys(symbols or settings.data.followed(instruments)))
+            excluded = read_excluded(db, wanted, instruments)
             chosen = [symbol for symbol in wanted if symbol not in excluded]
             tasks = sentiment_tasks(db, client, settings, chosen, instruments)
             tasks += macro_tasks(db, fred, index, settings, client.clock)
@@ -82,7 +79,7 @@ class _Waits:
 
     def told(self, until_ms: int = 0) -> None:
         """Take note of a wait, or end it when the job was told to stop; called once a second or more."""
-        self._job.check_stop()
+        self._job.still_waiting()
         self._told_s = time.monotonic()
 
     def any(self) -> bool:
@@ -168,7 +165,7 @@ class _Tally:
                 for source in lame
             ),
             "new: " + ", ".join(f"{source} {rows}" for source, rows in self._rows.items()),
-            *([f"skipped {', '.join(excluded)} (not tradable)"] if excluded else []),
+            *([f"skipped {', '.join(excluded)} (not followed)"] if excluded else []),
             took(self._job),
         ]
         return Outcome(

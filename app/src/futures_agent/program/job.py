@@ -56,6 +56,7 @@ class Job:
         self.reporter = reporter
         self.stopping = threading.Event()
         self.started_ms = SystemClock().now_ms()
+        self._work_loop = threading.get_ident()
 
     def check_stop(self) -> None:
         """Raise `Interrupted` when the job was told to stop."""
@@ -69,6 +70,20 @@ class Job:
             self.reporter.alive()
             self.stopping.wait(min(left, 1.0))
             self.check_stop()
+
+    def still_waiting(self) -> None:
+        """Say, about once a second and from any thread, that it is inside a wait that has a bound.
+
+        Feeds the watchdog where it is the job's own thread that waits: a worker proves nothing about it.
+
+        Raises
+        ------
+        Interrupted
+            The job was told to stop.
+        """
+        self.check_stop()
+        if threading.get_ident() == self._work_loop:
+            self.reporter.alive()
 
     @contextlib.contextmanager
     def database_turn(self, wait_s: float | None = None) -> Iterator[None]:
