@@ -30,9 +30,13 @@ Port = Annotated[int, Meta(ge=1, le=65_535)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 PositiveInt = Annotated[int, Meta(gt=0, le=1_000_000)]
 NonNegativeInt = Annotated[int, Meta(ge=0, le=1_000_000)]
+PositiveFloat = Annotated[float, Meta(gt=0, le=1_000_000)]
+NonNegativeFloat = Annotated[float, Meta(ge=0, le=1_000_000)]
+QuoteUnits = Annotated[float, Meta(ge=0, le=1e12)]
 Attempts = Annotated[int, Meta(ge=1, le=10)]
 Timeout = Annotated[float, Meta(gt=0, le=300)]  # seconds
 Wait = Annotated[float, Meta(ge=0, le=3_600)]  # seconds
+WaitLimit = Annotated[float, Meta(gt=0, le=3_600)]  # seconds
 Hours = Annotated[float, Meta(gt=0, le=87_600)]
 Days = Annotated[float, Meta(gt=0, le=3_650)]
 NonNegativeDays = Annotated[float, Meta(ge=0, le=3_650)]
@@ -120,7 +124,7 @@ class ExchangeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     read_timeout_s: Timeout = 10.0
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 8
     close_grace_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000  # a candle counts as closed this late
-    clock_resync_s: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
+    clock_resync_s: WaitLimit = 300.0
     time_scale: Annotated[float, Meta(ge=0.001, le=100_000)] = 1.0  # >1 only against a simulator's fast clock
 
     def weight_share(self, *, live: bool) -> float:
@@ -142,12 +146,8 @@ class DataSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_gap_candles: NonNegativeInt = 2
     indicator_days: Annotated[int, Meta(ge=1, le=180)] = 90  # rows kept; half a year of warm-up stays before
     max_disagreements: NonNegativeInt = 5  # bars of a series that contradict its finer bars
-    volume_tolerance: Annotated[float, Meta(ge=0, le=1)] = (
-        1e-3  # relative difference of volume between timeframes
-    )
-    jump_sigmas: Annotated[float, Meta(gt=0, le=1_000_000)] = (
-        25.0  # a warning beyond so many robust sigmas of log return
-    )
+    volume_tolerance: NonNegativeFloat = 1e-3  # relative difference of volume between timeframes
+    jump_sigmas: PositiveFloat = 25.0  # a warning beyond so many robust sigmas of log return
     zero_volume_candles: PositiveInt = 24  # a warning from so many candles in a row without a trade
     zombie_candles: PositiveInt = 72  # newest H1 (else finest) candles without a trade: excluded
     excluded_max: Share = 0.5  # share of the symbols that may be excluded before the data count as bad
@@ -177,7 +177,7 @@ class SyncSettings(Struct, frozen=True, forbid_unknown_fields=True):
     full_refetch_candles: Annotated[int, Meta(ge=0, le=1500)] = 48  # newest stored ones a full pass compares
     hole_settled_days: NonNegativeDays = 7.0  # a hole the exchange confirmed is asked for again until then
     repair_days: Days = 7.0  # what data-validation has fetched again when it fails
-    repair_limit_s: Annotated[float, Meta(gt=0, le=3_600)] = 120.0
+    repair_limit_s: WaitLimit = 120.0
     attempts: Attempts = 5
     retry_wait_s: Wait = 5.0
     retry_wait_factor: Annotated[float, Meta(ge=1, le=10)] = 3.0
@@ -235,7 +235,7 @@ class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     cache_mb: Annotated[int, Meta(ge=1, le=1024)] = 10
     busy_timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] = 10_000
-    writer_lock_wait_s: Annotated[float, Meta(gt=0, le=3_600)] = 600.0
+    writer_lock_wait_s: WaitLimit = 600.0
 
 
 class BackupSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -260,7 +260,7 @@ class CompactSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     free_list_min: Annotated[float, Meta(ge=0, lt=1)] = 0.10  # VACUUM above this share of unused pages
     backup_max_age_h: Hours = 2.0  # refuses without a verified backup at most this old
-    free_disk_factor: Annotated[float, Meta(gt=0, le=100)] = 2.0  # of the database's size
+    free_disk_factor: PositiveFloat = 2.0  # of the database's size
 
 
 class StrategySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -275,9 +275,7 @@ class RiskSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Sizing and caps."""
 
     risk_per_trade: Share = 0.01  # of equity, lost when the stop is hit
-    fixed_notional: Annotated[float, Meta(ge=0, le=1e12)] = (
-        0.0  # quote units per entry; 0 sizes by risk_per_trade
-    )
+    fixed_notional: QuoteUnits = 0.0  # per entry; 0 sizes by risk_per_trade
     # At 40x the margin of an entry is no more than its maintenance: it would be liquidated as it opens.
     max_leverage: Annotated[float, Meta(gt=0, le=20)] = 3.0
     max_positions: PositiveInt = 8
@@ -297,7 +295,7 @@ class GateSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What a backtest must reach to count as PASSED."""
 
     min_trades: NonNegativeInt = 30
-    min_profit_factor: Annotated[float, Meta(ge=0, le=1_000)] = 1.1
+    min_profit_factor: NonNegativeFloat = 1.1
     min_sharpe: Annotated[float, Meta(ge=-100, le=100)] = 1.0
     max_drawdown: Share = 0.15
 
@@ -309,7 +307,7 @@ class BacktestSettings(Struct, frozen=True, forbid_unknown_fields=True):
     days: Annotated[int, Meta(ge=1, le=3650)] = 365
     initial_equity: Annotated[float, Meta(gt=0, le=1e12)] = 10_000.0
     start_time_utc: TimeOfDay = "23:30"
-    late_limit_min: Annotated[float, Meta(gt=0, le=1_440)] = 10.0  # a timer start later than this is skipped
+    late_limit_min: PositiveFloat = 10.0  # a timer start later than this is skipped
     keep_results: PositiveInt = 90
 
 
