@@ -17,6 +17,7 @@ from futures_agent.errors import ExitCode
 from futures_agent.jobs import sentiment_macro
 from futures_agent.market.observation import published_by
 from futures_agent.market.sentiment import Statistic
+from futures_agent.market.universe import Member, Standing
 from futures_agent.program.holds import set_hold
 from futures_agent.program.records import RunLog
 from futures_agent.settings.tree import DEFAULT_FRED_SERIES
@@ -26,6 +27,7 @@ from futures_agent.store.instruments import upsert_instruments
 from futures_agent.store.integrity import quick_check
 from futures_agent.store.macro import macro_known_at
 from futures_agent.store.sentiment import FUNDING_COLUMN, STATISTIC_COLUMNS, known_at, read_funding
+from futures_agent.store.universe import update_universe
 from sample_markets import instrument
 
 FUNDING = "/fapi/v1/fundingRate"
@@ -363,3 +365,14 @@ def test_the_command_and_the_hold(simulator_factory, job_settings, capfd):
     assert sentiment_macro.run(settings) is ExitCode.HELD
     assert "the exchange is moving" in capfd.readouterr().err
     assert venue.stats["requests"] == 0
+
+
+def test_symbols_that_the_agent_does_not_follow_are_not_asked_for(simulator_factory, job_settings):
+    venue = simulator_factory()
+    settings = job_settings(venue.url)
+    settings.paths.database.parent.mkdir(parents=True)
+    with contextlib.closing(open_writer(settings.paths.database)) as db:
+        update_universe(db, [Member(symbol="ETHUSDT", standing=Standing.DORMANT, reason="no trade")], 1)
+    assert sentiment_macro.run(settings) is ExitCode.OK
+    assert "skipped ETHUSDT (not followed)" in last_run(settings).line
+    assert rows(settings, "SELECT DISTINCT symbol FROM sentimento_mercado") == [("BTCUSDT",), ("SOLUSDT",)]

@@ -10,7 +10,6 @@ import msgspec
 from futures_agent.clock import DAY_MS
 from futures_agent.market.agreement import disagreements
 from futures_agent.market.candle import Candles
-from futures_agent.market.instrument import Instrument
 from futures_agent.market.quality import (
     FrameQuality,
     Hole,
@@ -25,7 +24,7 @@ from futures_agent.settings import DataSettings
 from futures_agent.store.candles import read_candles
 from futures_agent.store.holes import read_holes
 from futures_agent.store.instruments import read_instruments
-from futures_agent.store.universe import read_universe
+from futures_agent.store.universe import read_excluded
 
 REPORT_SCHEMA = 2
 
@@ -69,7 +68,7 @@ def assess(
     """
     instruments = read_instruments(db)
     wanted = list(dict.fromkeys(symbols or settings.followed(instruments)))
-    excluded = _excluded(db, wanted, instruments)
+    excluded = read_excluded(db, wanted, instruments)
     frames = sorted(timeframes or settings.frames, key=lambda frame: frame.ms)
     holes = {frame: read_holes(db, frame) for frame in frames}
     series: dict[Timeframe, list[SeriesQuality]] = {frame: [] for frame in frames}
@@ -103,21 +102,6 @@ def assess(
         faults=found,
         warnings=warnings(every, untraded_candles=settings.zero_volume_candles),
     )
-
-
-def _excluded(
-    db: apsw.Connection, wanted: Sequence[str], instruments: dict[str, Instrument]
-) -> dict[str, str]:
-    """Return the symbols that are left out, with what they are and why."""
-    members = read_universe(db)
-    found = {}
-    for symbol in wanted:
-        if symbol in members:
-            if members[symbol].excluded:
-                found[symbol] = members[symbol].why
-        elif symbol in instruments and not instruments[symbol].tradable:
-            found[symbol] = instruments[symbol].why_untradable
-    return found
 
 
 def _judge_symbol(

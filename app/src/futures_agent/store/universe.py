@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import apsw
 import msgspec
 
+from futures_agent.market.instrument import Instrument
 from futures_agent.market.universe import Member, Standing
 from futures_agent.store.database import database_errors
 
@@ -21,6 +22,27 @@ def read_universe(db: apsw.Connection) -> dict[str, Member]:
                 "SELECT symbol, standing, reason, since FROM universe ORDER BY symbol"
             )
         }
+
+
+def read_excluded(
+    db: apsw.Connection, symbols: Sequence[str], instruments: Mapping[str, Instrument]
+) -> dict[str, str]:
+    """Return those of `symbols` that are left out, with what they are and why.
+
+    Parameters
+    ----------
+    instruments : mapping of str to Instrument
+        What is stored of them; it decides where nobody has looked at the symbol's standing yet.
+    """
+    members = read_universe(db)
+    found = {}
+    for symbol in symbols:
+        if symbol in members:
+            if members[symbol].excluded:
+                found[symbol] = members[symbol].why
+        elif symbol in instruments and not instruments[symbol].tradable:
+            found[symbol] = instruments[symbol].why_untradable
+    return found
 
 
 def update_universe(db: apsw.Connection, members: Iterable[Member], now_ms: int) -> list[Member]:
