@@ -113,6 +113,7 @@ def test_lists_and_tables_can_come_from_the_environment(config):
             "variable AGENT_EXCHANGE_REST_URL: no such setting; write AGENT_SECTION__KEY",
         ),
         ("", {"AGENT_CONFIG_": "x"}, "variable AGENT_CONFIG_: no such setting"),
+        ("", {"AGENT_STRATEGY__PARAMS.FAST": "1"}, "only section.key can be set; put tables into agent.toml"),
         ("", {"SQLITE_WAL_MODE": "0"}, "variable SQLITE_WAL_MODE: only 1 is possible"),
     ],
 )

@@ -24,7 +24,6 @@ TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d\Z"
 TimeOfDay = Annotated[str, Meta(pattern=TIME_OF_DAY)]
 LOG_LEVEL = r"^(?i:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL)\Z"
 LogLevel = Annotated[str, Meta(pattern=LOG_LEVEL)]
-Port = Annotated[int, Meta(ge=1, le=65_535)]
 
 # Every number has both bounds: `inf` and `nan` fail them too.
 Share = Annotated[float, Meta(gt=0, le=1)]
