@@ -75,9 +75,10 @@ class Exchange:
         self._server.close()
 
     def calm(self) -> None:
-        """Forget every fault, weight and ban, and show the time at which the truth was taken."""
+        """Forget every fault, delay, weight and ban, and show the time at which the truth was taken."""
         self.venue.faults.clear()
         self.venue.limiter.forget()
+        self.venue.latency_ms = 0.0
         self.venue.clock.set(START_MS)
 
 
@@ -104,15 +105,15 @@ class World:
 
 def refuse(status: int, retry_after_s: int | None = None, most: int = 12) -> Callable[[World], Engaged]:
     def plan(world: World) -> Engaged:
-        count = world.chance.randint(1, most)
-        return _spoil(world, Fault(status=status, count=count, retry_after_s=retry_after_s))
+        count, path = world.chance.randint(1, most), world.chance.choice(("", KLINES, KLINES))
+        return _spoil(world, Fault(status=status, count=count, path=path, retry_after_s=retry_after_s))
 
     return plan
 
 
 def spoil(how: Any, most: int = 6) -> Callable[[World], Engaged]:
     def plan(world: World) -> Engaged:
-        path = KLINES if how.startswith("last row") else ""
+        path = KLINES if how.startswith("last row") else world.chance.choice(("", KLINES, KLINES))
         return _spoil(world, Fault(how=how, count=world.chance.randint(1, most), path=path, delay_ms=600))
 
     return plan
@@ -127,7 +128,8 @@ def _spoil(world: World, fault: Fault) -> Engaged:
 
 def kill(world: World) -> Engaged:
     """SIGKILL after a random number of answers and a random moment more."""
-    answers, pause_s = world.chance.randint(1, 12), world.chance.uniform(0, 0.02)
+    answers, pause_s = world.chance.randint(1, 12), world.chance.uniform(0, 0.05)
+    world.exchange.venue.latency_ms = 40.0  # time to be killed in
     killed: list[bool] = []
 
     def strike(process: BaseProcess) -> None:
@@ -144,13 +146,14 @@ def kill(world: World) -> Engaged:
 def die_and_come_back(world: World) -> Engaged:
     """The exchange goes away after a random number of answers, and comes back at the same address."""
     answers, down_s = world.chance.randint(1, 9), world.chance.uniform(0.05, 0.4)
+    world.exchange.venue.latency_ms = 40.0  # time to be missed in
     struck: list[bool] = []
 
     def strike(process: BaseProcess) -> None:
         if world.after_answers(process, answers):
             world.exchange.stop()
-            time.sleep(down_s)
             struck.append(process.is_alive())
+            time.sleep(down_s)
             world.exchange.start()
 
     world.while_running.append(strike)
@@ -259,7 +262,6 @@ def settings_in(directory: Path, url: str) -> Settings:
         "data.symbols": ",".join(SYMBOLS),
         "data.history_days": "50",
         "sync.retry_wait_s": "2",  # of the exchange's time
-        "sync.attempts": "3",
         "log.level": "ERROR",
     }
     return load(config, {}, overrides).settings
