@@ -12,7 +12,7 @@ import apsw
 import pytest
 from msgspec.structs import replace
 
-from backup_world import NOW_MS
+from backup_world import NOW_MS, settings_of
 from database_program import running
 from futures_agent.backup import restore
 from futures_agent.backup.archive import Manifest, read_manifest, write_archive
@@ -21,6 +21,7 @@ from futures_agent.backup.restore import open_elsewhere, restore_database, resto
 from futures_agent.backup.restore_log import append_restored, last_restored_ms
 from futures_agent.backup.snapshot import examine, open_copy
 from futures_agent.errors import Blocked, Corrupt, Refuse, Retry
+from futures_agent.program.locks import database_turn
 from futures_agent.settings import Settings
 from futures_agent.store.database import open_reader, open_writer
 from futures_agent.store.integrity import integrity_check
@@ -132,6 +133,18 @@ def test_nothing_is_done_while_somebody_has_it_open(
     assert trades(settings.paths.database) == 0
     assert not settings.paths.evidence.exists()
     assert [name for name in os.listdir(settings.paths.database.parent) if name.startswith(".")] == []
+
+
+def test_it_waits_its_turn_and_says_so_once(settings: Settings, kept_backup: Keep) -> None:
+    path = kept_backup()
+    impatient = settings_of(settings.paths.state, database__writer_lock_wait_s=0.5)
+    told: list[str] = []
+    with (
+        database_turn(settings.paths.writer_lock, "data-sync", wait_s=1, while_waiting=lambda holder: None),
+        pytest.raises(Retry, match="still held by data-sync"),
+    ):
+        restore_database(impatient, path.name, progress=told.append)
+    assert told == [f"waiting for the database, held by data-sync, pid {os.getpid()}"]
 
 
 def test_an_idle_connection_counts_as_open(settings: Settings) -> None:

@@ -17,9 +17,9 @@ from futures_agent.backup.archive import unpack
 from futures_agent.backup.hot import HotTier
 from futures_agent.backup.proofs import Proof, append_proof
 from futures_agent.backup.restore import restore_database
-from futures_agent.clock import DAY_MS, HOUR_MS, parse_utc
+from futures_agent.clock import DAY_MS, HOUR_MS, SystemClock, parse_utc
 from futures_agent.errors import ExitCode, Retry
-from futures_agent.jobs import backup
+from futures_agent.jobs import backup, compact
 from futures_agent.program.records import RunLog
 from futures_agent.settings import Settings
 from futures_agent.store.database import open_writer
@@ -174,6 +174,17 @@ def test_a_recorded_correction_and_a_back_fill_are_no_damage(settings: Settings,
           " volume, quote_volume, trades, taker_buy_volume, taker_buy_quote_volume FROM ohlcv_h1"
           " WHERE symbol = 'ETHUSDT')")  # fmt: skip
     clock[0] += HOUR_MS
+    assert backup.run(settings) is ExitCode.OK
+
+
+def test_a_compaction_between_two_backups_is_no_damage(settings: Settings, clock: list[int]) -> None:
+    clock[0] = SystemClock().now_ms()
+    assert backup.run(settings) is ExitCode.OK
+    lenient = settings_of(settings.paths.state, compact__free_list_min=0)
+    write(settings, "DELETE FROM ohlcv_h4")
+    write(settings, "ANALYZE")
+    assert compact.run(lenient) is ExitCode.OK
+    clock[0] += 1
     assert backup.run(settings) is ExitCode.OK
 
 

@@ -20,6 +20,8 @@ from futures_agent.store.migrate import schema_version
 
 WEEK_MS = 7 * DAY_MS  # weeks begin on Thursdays, as 1970-01-01 did; the table candle_rewrites agrees
 
+_OURS = "name NOT GLOB 'sqlite_*'"  # SQLite adds tables of its own, such as statistics for the planner
+
 
 class Damage(Corrupt):
     """A finding alone: whoever knows which file it is about, and what to do, says so."""
@@ -107,15 +109,12 @@ def _load_digest_function(db: apsw.Connection) -> None:
 
 
 def _table_names(db: apsw.Connection) -> list[str]:
-    sql = (
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
-        "ORDER BY name"
-    )
+    sql = f"SELECT name FROM sqlite_schema WHERE type = 'table' AND {_OURS} ORDER BY name"
     return [name for (name,) in db.execute(sql)]
 
 
 def _digest_schema(db: apsw.Connection) -> str:
-    query = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name"
+    query = f"SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE {_OURS} ORDER BY name"
     digest: str = db.execute("SELECT lower(hex(sha3_query(?, 256)))", (query,)).get
     return digest
 
@@ -152,9 +151,9 @@ def _digest_weeks(db: apsw.Connection, table: str, rewrites: dict[int, int]) -> 
             count, digest = db.execute(f"SELECT count(*), sha3_query(?, 256) {where}", (query,)).get
             rows[week] = rows.get(week, 0) + count
             hashes.setdefault(week, hashlib.sha256()).update(symbol.encode() + b"\0" + digest)
-    return {
-        week: WeekDigest(rows[week], hashes[week].hexdigest(), rewrites.get(week, 0)) for week in sorted(rows)
-    }
+    emptied = {week: WeekDigest(0, "", count) for week, count in rewrites.items()}
+    filled = {week: WeekDigest(rows[week], hashes[week].hexdigest(), rewrites.get(week, 0)) for week in rows}
+    return dict(sorted({**emptied, **filled}.items()))
 
 
 def _symbols(db: apsw.Connection, table: str) -> Iterator[str]:
@@ -185,7 +184,8 @@ def _weeks_of(db: apsw.Connection, table: str, symbol: str) -> Iterator[int]:
 def _sum_of(weeks: dict[int, WeekDigest]) -> TableDigest:
     whole = hashlib.sha256()
     for week, digest in weeks.items():
-        whole.update(f"{week} {digest.rows} {digest.digest}\n".encode())
+        if digest.rows:
+            whole.update(f"{week} {digest.rows} {digest.digest}\n".encode())
     return TableDigest(sum(week.rows for week in weeks.values()), whole.hexdigest())
 
 

@@ -69,14 +69,15 @@ class HotTier:
         for path in self._files("db_backup_*.db.zst"):
             match = _NAME.fullmatch(path.name)
             assert match is not None
-            manifest, fault = None, None
             try:
-                manifest = read_manifest(path)
                 size = path.stat().st_size
             except FileNotFoundError:
                 continue  # pruned since the directory was read
+            manifest, fault = None, None
+            try:
+                manifest = read_manifest(path)
             except AgentError as error:
-                fault, size = str(error), path.stat().st_size
+                fault = str(error)
             found.append(
                 Entry(
                     path=path,

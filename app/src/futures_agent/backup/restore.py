@@ -24,7 +24,7 @@ from futures_agent.backup.prove import unpack_and_verify
 from futures_agent.backup.restore_log import Restored, append_restored
 from futures_agent.backup.steps import step
 from futures_agent.clock import SystemClock, utc_text
-from futures_agent.errors import Blocked, Refuse, Retry
+from futures_agent.errors import AgentError, Blocked, Refuse, Retry
 from futures_agent.files import explain_os_error, make_directory, sync_directory, write_atomically
 from futures_agent.program.locks import database_turn
 from futures_agent.settings import Settings
@@ -97,20 +97,23 @@ def restore_database(
     archive = HotTier(paths.hot_backups).find(name)
     make_directory(paths.database.parent)
     new = paths.database.with_name(_NEW)
-    progress(f"verifying {archive.name}")
-    with database_turn(
-        paths.writer_lock,
-        "restore",
-        wait_s=settings.database.writer_lock_wait_s,
-        while_waiting=lambda holder: progress(f"waiting for {holder}"),
-    ):
+    told = set()
+
+    def waiting(holder: str) -> None:
+        if holder not in told:
+            told.add(holder)
+            progress(f"waiting for the database, held by {holder}")
+
+    wait_s = settings.database.writer_lock_wait_s
+    with database_turn(paths.writer_lock, "restore", wait_s=wait_s, while_waiting=waiting):
+        progress(f"verifying {archive.name}")
         new.unlink(missing_ok=True)  # of a restore that was killed
         _require_space(read_manifest(archive), new.parent)
         manifest = unpack_and_verify(archive, new)
         step("restore", 1)
         try:
             _lock_out_others(settings, archive)
-        except Blocked:
+        except AgentError:
             new.unlink()
             raise
         progress("replacing the database")
