@@ -97,7 +97,11 @@ def test_a_source_that_answers_now_and_then_is_not_given_up(job):
 
 
 def test_a_round_that_would_begin_too_late_does_not_begin(job):
-    job.started_ms -= 400_000
+    def waited(seconds):
+        job.waits.append(seconds)
+        job.started_ms -= 400_000  # the round took long
+
+    job.wait = waited
     script = Script(a=ALWAYS)
     assert run(job, [script.task("a")])["a"].fault is not None
     assert job.waits == [10.0]

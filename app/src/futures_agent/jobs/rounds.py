@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import apsw
 import msgspec
 
+from futures_agent.clock import SystemClock
 from futures_agent.errors import AgentError, Interrupted, Retry
 from futures_agent.program.job import Job
 
@@ -64,24 +64,29 @@ def fetch_in_rounds(
     Interrupted
         The job was told to stop.
     """
-    left, last = list(tasks), len(waits_s)
-    for attempt, wait_s in enumerate((0.0, *waits_s)):
-        began_s = (time.time_ns() // 1_000_000 - job.started_ms) / 1000
-        if attempt:
-            job.reporter.status(f"{len(left)} of {len(tasks)} failed; asking again in {wait_s:.0f} s")
-            job.wait(wait_s)
-        final = attempt == last or began_s + waits_s[attempt] > _LATEST_ROUND_S
+    left = list(tasks)
+    for wait_s in (*waits_s, None):  # before the next round; after the last one there is none
         failed = []
         for done, answer in enumerate(_round(job, left, workers, waiting), start=1):
             job.reporter.advance(done, len(left), f"{answer.task.source} {answer.task.item}")
-            if isinstance(answer.fault, Retry) and not final:
-                failed.append(answer.task)
-                _log.info("%s %s: %s", answer.task.source, answer.task.item, answer.fault)
+            if isinstance(answer.fault, Retry):
+                failed.append(answer)
             else:
                 take(answer)
-        left = failed
-        if not left:
+        if not failed:
             return
+        if wait_s is None or _elapsed_s(job) + wait_s > _LATEST_ROUND_S:
+            break
+        _log.info("%d of %d failed, such as: %s", len(failed), len(left), failed[0].fault)
+        job.reporter.status(f"{len(failed)} of {len(left)} failed; asking again in {wait_s:.0f} s")
+        job.wait(wait_s)
+        left = [answer.task for answer in failed]
+    for answer in failed:
+        take(answer)
+
+
+def _elapsed_s(job: Job) -> float:
+    return (SystemClock().now_ms() - job.started_ms) / 1000
 
 
 class _Sources:

@@ -29,6 +29,7 @@ from futures_agent.store.universe import read_excluded
 
 NAME = "sentiment-macro"
 _STORED_TOGETHER = 64  # answers kept in memory before the database's turn is taken for them
+_INDEX_REQUESTS_PER_MIN = 30  # of the 60 that alternative.me allows
 _log = logging.getLogger(__name__)
 
 
@@ -55,8 +56,9 @@ def _collect(job: Job, symbols: Sequence[str] | None) -> Outcome:
             wanted = tuple(dict.fromkeys(symbols or settings.data.followed(instruments)))
             excluded = read_excluded(db, wanted, instruments)
             chosen = [symbol for symbol in wanted if symbol not in excluded]
-            tasks = sentiment_tasks(db, client, settings, chosen, instruments)
-            tasks += macro_tasks(db, fred, index, settings, client.clock)
+            # The few macro series first: statistics may have to wait for their pool.
+            tasks = macro_tasks(db, fred, index, settings, client.clock)
+            tasks += sentiment_tasks(db, client, settings, chosen, instruments)
         tally = _Tally(job, tasks)
         fetch_in_rounds(
             job,
@@ -89,20 +91,16 @@ class _Waits:
 def _macro_sources(settings: MacroSettings, waits: _Waits) -> tuple[WebSource, WebSource]:
     """Return FRED and alternative.me."""
     timeouts_s = (settings.connect_timeout_s, settings.read_timeout_s)
-    fred, index = (
-        WebSource(
-            url,
-            setting,
-            timeouts_s=timeouts_s,
-            requests_per_min=settings.fred_requests_per_min if setting == "macro.fred_url" else 30,
-            on_wait=waits.told,
+
+    def source(url: str, setting: str, requests_per_min: int) -> WebSource:
+        return WebSource(
+            url, setting, timeouts_s=timeouts_s, requests_per_min=requests_per_min, on_wait=waits.told
         )
-        for url, setting in (
-            (settings.fred_url, "macro.fred_url"),
-            (settings.fear_greed_url, "macro.fear_greed_url"),
-        )
+
+    return (
+        source(settings.fred_url, "macro.fred_url", settings.fred_requests_per_min),
+        source(settings.fear_greed_url, "macro.fear_greed_url", _INDEX_REQUESTS_PER_MIN),
     )
-    return fred, index
 
 
 @contextmanager
@@ -157,8 +155,11 @@ class _Tally:
         """Return how it went, by source; every source that gave nothing is named first."""
         dead = [source for source, good in self._good.items() if not good]
         lame = [source for source, good in self._good.items() if 0 < good < self._asked[source]]
+        by_fault: dict[str, list[str]] = {}
+        for source in dead:
+            by_fault.setdefault(self._faults[source], []).append(source)
         parts = [
-            *(f"{source} dead: {self._faults[source]}" for source in dead),
+            *(f"{', '.join(sources)} dead: {fault}" for fault, sources in by_fault.items()),
             *(
                 f"{source} failed for {self._asked[source] - self._good[source]} of {self._asked[source]}: "
                 f"{self._faults[source]}"

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from futures_agent.errors import Interrupted, Refuse, Retry
 
@@ -27,7 +26,7 @@ class Answer(NamedTuple):
 
 
 class WebSource:
-    """One service. Safe for concurrent threads; requests are sent one at a time.
+    """One service. Safe for concurrent threads.
 
     Parameters
     ----------
@@ -57,11 +56,8 @@ class WebSource:
         self._per_min = requests_per_min
         self._on_wait = on_wait
         self._sent: deque[float] = deque()
-        self._turn = threading.Lock()
+        self._counting = threading.Lock()
         self._closed = threading.Event()
-        self._session = requests.Session()
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=0))
 
     def get(self, path: str, params: Mapping[str, str]) -> Answer:
         """Send one GET. Its parameters, which may hold a key, appear in no error.
@@ -76,19 +72,18 @@ class WebSource:
             `close` was called meanwhile.
         """
         url = self._base + path
-        with self._turn:
-            self._keep_pace()
-            try:
-                with self._session.get(
-                    url, params=dict(params), timeout=self._timeouts_s, allow_redirects=False, stream=True
-                ) as response:
-                    status, body = response.status_code, self._body(response)
-                    retry_after = response.headers.get("Retry-After", "")
-            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                # Only the kind of the error: its text holds the whole URL.
-                raise Retry(
-                    f"{url}: no answer ({type(error).__name__}); check the network and {self._setting}"
-                ) from None
+        self._keep_pace()
+        try:
+            with requests.get(
+                url, params=dict(params), timeout=self._timeouts_s, allow_redirects=False, stream=True
+            ) as response:
+                status, body = response.status_code, self._body(response)
+                retry_after = response.headers.get("Retry-After", "")
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            # Only the kind of the error: its text holds the whole URL.
+            raise Retry(
+                f"{url}: no answer ({type(error).__name__}); check the network and {self._setting}"
+            ) from None
         if status in (200, 400):
             return Answer(status, body)
         if status == 429:
@@ -99,21 +94,25 @@ class WebSource:
         raise Refuse(f"{url}: HTTP {status}, not an answer of the service; check {self._setting}")
 
     def close(self) -> None:
-        """Close the connection and end every wait; calls still waiting raise Interrupted."""
+        """End every wait; calls still waiting raise Interrupted."""
         self._closed.set()
-        self._session.close()
 
     def _keep_pace(self) -> None:
-        while True:
+        while (wait_s := self._count()) > 0:
+            self._on_wait()
+            if self._closed.wait(min(1.0, wait_s)):
+                raise Interrupted("stopped while keeping a data service's pace")
+
+    def _count(self) -> float:
+        """Count one request and return 0, or return how many seconds until another is allowed."""
+        with self._counting:
             now = time.monotonic()
             while self._sent and self._sent[0] <= now - _WINDOW_S:
                 self._sent.popleft()
-            if len(self._sent) < self._per_min:
-                self._sent.append(now)
-                return
-            self._on_wait()
-            if self._closed.wait(min(1.0, self._sent[0] + _WINDOW_S - now)):
-                raise Interrupted("stopped while keeping a data service's pace")
+            if len(self._sent) >= self._per_min:
+                return self._sent[0] + _WINDOW_S - now
+            self._sent.append(now)
+            return 0.0
 
     def _body(self, response: requests.Response) -> bytes:
         """Return the body if it comes in time and is not absurdly long."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -149,7 +149,7 @@ def load_macro(dataset: Path | None, seed: int) -> Macro:
     return Macro(seed, recorded, index)
 
 
-def _read(folder: Path, names: tuple[str, ...], columns: list[str]) -> list[tuple]:  # type: ignore[type-arg]
+def _read(folder: Path, names: tuple[str, ...], columns: list[str]) -> list[tuple[Any, ...]]:
     files = [folder / name for name in names if (folder / name).is_file()]
     if not files:
         return []
