@@ -154,13 +154,13 @@ def test_the_account_adds_up(seed: int) -> None:
 
 
 def everything(**options: Any) -> Simulation:
-    """Simulate a market with holes, late listings, funding, slippage, finer bars and all caps at work."""
+    """Simulate holes (in finer bars too), late listings, funding, slippage and all caps at work."""
     candles, finer = {}, {}
     for k in range(6):
         series = random_candles(k, 700 - 40 * k, start_ms=START_MS + 40 * k * HOUR_MS)
         name = f"S{k}USDT"
         candles[name] = with_holes(series, k)
-        finer[name] = random_candles(k, 2_800, step_ms=15 * MINUTE_MS)
+        finer[name] = with_holes(random_candles(k, 2_800, step_ms=15 * MINUTE_MS), k, share=0.1)
     return run(
         candles,
         options.pop("strategy", EMA_CROSS),
