@@ -1,8 +1,12 @@
 import contextlib
 import gzip
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
+import time
 
 import pytest
 
@@ -24,6 +28,20 @@ def trickle(exchange, connection):
             connection.sendall(b" ")
 
 
+def trickle_headers(exchange, connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+    with contextlib.suppress(OSError):
+        while not exchange.stopping.wait(0.1):
+            connection.sendall(b"x")
+
+
+def trickle_chunks(exchange, connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    with contextlib.suppress(OSError):
+        while not exchange.stopping.wait(0.1):
+            connection.sendall(b"1\r\nx\r\n")
+
+
 @pytest.fixture
 def transport(exchange):
     made = Transport(ExchangeSettings(rest_url=exchange.url, read_timeout_s=0.3, connect_timeout_s=0.2))
@@ -35,6 +53,20 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def full_backlog():
+    """Yield a port at which nobody accepts a connection, and nobody refuses one."""
+    with contextlib.ExitStack() as opened:
+        full = opened.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            filler = opened.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
 
 
 def test_an_answer_with_what_its_headers_say(exchange, transport):
@@ -132,7 +164,6 @@ def test_whoever_else_answers_the_setting_is_named(exchange, transport, answer):
         (stay_silent, r"no whole answer in time \(exchange\.read_timeout_s 0\.3\); check the network"),
         (reset_connection, r"connection lost \(ConnectionError\); check the network and exchange\.rest_url"),
         (cut_short, r"connection lost \(ProtocolError\); check the network"),
-        (trickle, r"no whole answer in time"),
     ],
 )
 def test_a_broken_exchange_of_bytes_is_one_clear_line_and_one_request(exchange, transport, act, said):
@@ -142,6 +173,69 @@ def test_a_broken_exchange_of_bytes_is_one_clear_line_and_one_request(exchange, 
     assert len(exchange.requests) == 1
 
 
+@pytest.mark.parametrize("act", [trickle, trickle_headers, trickle_chunks])
+def test_an_answer_that_trickles_has_an_end(exchange, transport, act):
+    exchange.answers = [Answer(act=act)]
+    began = time.monotonic()
+    with pytest.raises(Retry, match=r"no whole answer in time \(exchange\.read_timeout_s 0\.3\)"):
+        transport.get(TIME)
+    assert time.monotonic() - began < 1.5 + 5  # three times both time-outs, and a busy machine
+    assert transport.get(TIME).status == 200  # on a new connection
+    assert exchange.connections == 2
+
+
+def test_an_answer_may_come_slowly_within_its_time(exchange, transport):
+    def take_breath(served, connection):
+        for part in (b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n", b"\r\n{", b"}"):
+            served.stopping.wait(0.2)
+            connection.sendall(part)
+
+    exchange.answers = [Answer(act=take_breath)]
+    assert transport.get(TIME).body == b"{}"
+
+
+def test_each_request_has_a_time_of_its_own(exchange):
+    transport = Transport(ExchangeSettings(rest_url=exchange.url, read_timeout_s=0.15, connect_timeout_s=0.1))
+    assert transport.get(TIME).status == 200
+    exchange.stopping.wait(0.8)  # longer than one request may take
+    assert transport.get(TIME).status == 200
+    assert exchange.connections == 1
+    transport.close()
+
+
+def test_many_addresses_that_do_not_answer_share_one_time(monkeypatch):
+    with full_backlog() as port:
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        resolve = socket.getaddrinfo
+        monkeypatch.setattr(
+            "socket.getaddrinfo",
+            lambda host, *rest, **options: (
+                addresses * 200 if host == "many.example" else resolve(host, *rest, **options)
+            ),
+        )
+        url = f"http://many.example:{port}"
+        transport = Transport(ExchangeSettings(rest_url=url, connect_timeout_s=0.1, read_timeout_s=0.1))
+        began = time.monotonic()
+        with pytest.raises(Retry, match="no connection within"):
+            transport.get(TIME)
+        assert time.monotonic() - began < 10  # 20 s if each had its own
+
+
+def test_the_next_address_is_tried(exchange, transport, monkeypatch):
+    port = int(exchange.url.rpartition(":")[2])
+    addresses = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")
+    ]
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        "socket.getaddrinfo",
+        lambda host, *rest, **options: (
+            addresses if host == "two.example" else resolve(host, *rest, **options)
+        ),
+    )
+    assert Transport(ExchangeSettings(rest_url=f"http://two.example:{port}")).get(TIME).status == 200
+
+
 def test_nobody_listens():
     url = f"http://127.0.0.1:{free_port()}"
     transport = Transport(ExchangeSettings(rest_url=url))
@@ -149,8 +243,9 @@ def test_nobody_listens():
         transport.get(TIME)
 
 
-def test_a_name_that_does_not_resolve():
-    transport = Transport(ExchangeSettings(rest_url="http://no-such-host.invalid"))
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70 + ".example"])
+def test_a_name_that_does_not_resolve(host):
+    transport = Transport(ExchangeSettings(rest_url=f"http://{host}"))
     with pytest.raises(Retry, match=r"cannot be resolved; check DNS and exchange\.rest_url"):
         transport.get(TIME)
 
@@ -161,6 +256,53 @@ def test_tls_towards_a_plain_server(exchange):
         transport.get(TIME)
 
 
+@pytest.fixture
+def secure_exchange(exchange, tmp_path, monkeypatch):
+    """Serve the exchange's answers by TLS too, for the name `localhost`; yield the port."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    request = "openssl req -x509 -nodes -newkey rsa:2048 -days 1 -subj /CN=localhost"
+    name = ["-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(
+        [*request.split(), *name, "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    with context.wrap_socket(listening.accept()[0], server_side=True) as connection:
+                        connection.recv(10_000)
+                        exchange.answers.pop(0).act(exchange, connection)
+
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        yield listening.getsockname()[1]
+        exchange.stopping.set()
+        listening.shutdown(socket.SHUT_RDWR)
+        server.join(5)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="making a certificate needs openssl")
+def test_tls_is_checked_by_name_and_has_the_same_end(exchange, secure_exchange):
+    def answer(_, connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+
+    exchange.answers = [Answer(act=answer), Answer(act=trickle_headers)]
+    url = f"https://localhost:{secure_exchange}"
+    transport = Transport(ExchangeSettings(rest_url=url, read_timeout_s=0.3, connect_timeout_s=0.7))
+    assert transport.get(TIME).body == b"{}"
+    began = time.monotonic()
+    with pytest.raises(Retry, match="no whole answer in time"):
+        transport.get(TIME)
+    assert 2 < time.monotonic() - began < 3 + 5
+    by_number = Transport(ExchangeSettings(rest_url=url.replace("localhost", "127.0.0.1")))
+    with pytest.raises(Retry, match=r"TLS failed: .*IP address mismatch"):
+        by_number.get(TIME)
+
+
 def test_an_impossible_address():
     transport = Transport(ExchangeSettings(rest_url="http://127.0.0.1:port"))
     with pytest.raises(Refuse, match=r"exchange\.rest_url"):
@@ -168,19 +310,11 @@ def test_an_impossible_address():
 
 
 def test_no_connection_in_time():
-    with socket.socket() as full:  # a backlog nobody accepts from
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        filler = [socket.socket() for _ in range(4)]
-        for one in filler:
-            one.setblocking(False)
-            one.connect_ex(full.getsockname())
-        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+    with full_backlog() as port:
+        url = f"http://127.0.0.1:{port}"
         transport = Transport(ExchangeSettings(rest_url=url, connect_timeout_s=0.2, read_timeout_s=0.2))
         with pytest.raises(Retry, match=r"within 0\.2 s"):
             transport.get(TIME)
-        for one in filler:
-            one.close()
 
 
 def test_each_thread_has_its_own_connections(transport):

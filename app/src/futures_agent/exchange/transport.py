@@ -13,17 +13,16 @@ from weakref import WeakSet
 import msgspec
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from futures_agent.errors import Refuse, Retry
+from futures_agent.exchange.deadline import DeadlineAdapter
 from futures_agent.exchange.outcome import Outcome, classify
 from futures_agent.settings.tree import ExchangeSettings
 
 ISOLATION_VARIABLE = "BACKTEST_ISOLATED"
 # Answers of gateways and firewalls in front of the exchange; every other 4xx of its own carries a code.
 _STATUSES_WITHOUT_CODE = frozenset({403, 408, 418, 429, 451})
-_WHOLE_ANSWER_TIMEOUTS = 3  # times both time-outs: no answer takes longer
-_CHUNK_BYTES = 65_536
+_WHOLE_ANSWER_TIMEOUTS = 3  # times both time-outs: no request takes longer, its answer included
 _MOST_DIGITS = 12
 _CHECK = "check the network and exchange.rest_url"
 USED_WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
@@ -101,7 +100,7 @@ class Transport:
             with self._session().get(
                 url, params=query, timeout=self._timeouts_s, allow_redirects=False, stream=True
             ) as response:
-                body = self._whole_body(response, sent_mono)
+                body = response.raw.read(decode_content=True)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise self._no_answer(url, error) from None
         return _reply(url, response, body, sent_mono)
@@ -115,23 +114,13 @@ class Transport:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()
-            # Whether to send again depends on the outcome; urllib3 cannot know it.
-            adapter = HTTPAdapter(max_retries=0)
+            # Whether to send again depends on the outcome; neither requests nor urllib3 can know it.
+            adapter = DeadlineAdapter(_WHOLE_ANSWER_TIMEOUTS * sum(self._timeouts_s))
             session.mount("https://", adapter)
             session.mount("http://", adapter)
             self._local.session = session
             self._sessions.add(session)
         return session
-
-    def _whole_body(self, response: requests.Response, sent_mono: float) -> bytes:
-        """Return the body if all of it comes in time; the read time-out starts anew with every byte."""
-        deadline = sent_mono + _WHOLE_ANSWER_TIMEOUTS * sum(self._timeouts_s)
-        parts = []
-        while part := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-            parts.append(part)
-            if time.monotonic() > deadline:
-                raise requests.exceptions.ReadTimeout("the answer trickles")
-        return b"".join(parts)
 
     def _no_answer(self, url: str, error: Exception) -> Retry | Refuse:
         connect_s, read_s = self._timeouts_s
