@@ -115,7 +115,7 @@ def test_a_statistic_is_read_whatever_type_its_timestamp_has(client, exchange, a
     path, query = exchange.requests[-1]
     assert path == "/futures/data/openInterestHist"
     assert query["period"] == "1h"
-    assert (int(query["startTime"]), int(query["endTime"])) == (HOUR - 9 * HOUR_MS, HOUR)
+    assert (int(query["startTime"]), int(query["endTime"])) == (HOUR - 9 * HOUR_MS - 1, HOUR + 1)
 
 
 def test_taker_volume_comes_without_a_symbol(client, exchange):

@@ -114,8 +114,9 @@ class SentimentClient(ReadingClient):
             "symbol": symbol,
             "period": period,
             "limit": STATISTICS_PAGE,
-            "startTime": start_ms,
-            "endTime": end_ms,
+            # Whether a row at a bound belongs to the answer is not documented: the bounds lie beside them.
+            "startTime": start_ms - 1,
+            "endTime": end_ms + 1,
         }
         reply = self._get_of_symbol(f"/futures/data/{statistic.value}", params, pool=STATISTICS_POOL)
         source = f"{reply.url} {symbol}"
