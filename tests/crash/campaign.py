@@ -49,6 +49,7 @@ TABLES = {
     "ohlcv_d1": "*",
     "ohlcv_h4": "*",
     "ohlcv_h1": "*",
+    "indicadores_tecnico": "*",
     "candle_holes": "symbol, timeframe, first, last",
     "universe": "symbol, standing, reason",
 }

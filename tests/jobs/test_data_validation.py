@@ -12,6 +12,7 @@ from futures_agent.jobs import data_sync, data_validation
 from futures_agent.jobs.candle_plan import SyncScope
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.program.blocks import read_block
+from futures_agent.program.holds import set_hold
 from futures_agent.program.locks import database_turn
 from futures_agent.program.records import RunLog
 from futures_agent.simulator.faults import Fault
@@ -203,6 +204,29 @@ def test_what_the_exchange_itself_contradicts_is_fetched_again_once_and_then_onl
         run = RunLog(settings.paths.job("data-validation")).recent()[-1]
         assert (run.counts["repaired"], run.counts["disagreeing"]) == (repaired, 1)
     assert report_of(settings)["warnings"] == ["H4: candles contradict the finer timeframe: BTCUSDT 1"]
+
+
+def test_odd_candles_that_could_not_be_fetched_again_are_not_forgotten(synced, settings_for):
+    venue, settings = synced
+    truth = stored(settings)
+    plant(settings, SUSPICIOUS["a candle stored while it formed"], int(truth["timestamp"][300]))
+    assert data_validation.run(settings, repair=False) is ExitCode.OK
+    venue.add_fault(Fault(status=503, count=10_000))
+    assert data_validation.run(settings_for(venue.url, sync__repair_limit_s=0.2)) is ExitCode.OK
+    assert report_of(settings)["repair"].startswith("failed: ")
+    venue.venue.faults.clear()
+    assert data_validation.run(settings) is ExitCode.OK
+    np.testing.assert_array_equal(stored(settings), truth)
+
+
+def test_nothing_is_fetched_while_a_person_holds_data_sync(synced, capsys):
+    venue, settings = synced
+    plant_gap(settings, 3)
+    set_hold(settings.paths.holds, "data-sync", "looking into something")
+    asked = venue.stats["requests"]
+    assert data_validation.run(settings) is ExitCode.FAILED
+    assert venue.stats["requests"] == asked
+    assert "data-sync is held since" in capsys.readouterr().err
 
 
 def contradicting_exchange(simulator_factory, settings_for, tmp_path):

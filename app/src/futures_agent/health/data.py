@@ -27,6 +27,7 @@ from futures_agent.store.instruments import read_instruments
 from futures_agent.store.universe import read_excluded
 
 REPORT_SCHEMA = 2
+Oddity = tuple[str, str, int]  # symbol, timeframe, open time
 
 
 class DataReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +41,18 @@ class DataReport(msgspec.Struct, frozen=True, kw_only=True):
     faults: list[str]
     warnings: list[str]
     repair: str = ""  # what was done about faults before this judgement
+    exchanges_own: list[Oddity] = []  # oddities that were the same when they were fetched again
 
     @property
     def passed(self) -> bool:
         return not self.faults
+
+    @property
+    def oddities(self) -> set[Oddity]:
+        """Candles that contradict others, and may be wrong."""
+        return {
+            (one.symbol, one.timeframe, at) for one in self.series for at in (*one.disagreeing, *one.repeated)
+        }
 
 
 def assess(

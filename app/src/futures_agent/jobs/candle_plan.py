@@ -76,8 +76,6 @@ def make_plan(
         for symbol in symbols:
             start = timeframe.open_of(now_ms - settings.data.history_days * DAY_MS)
             start = max(start, timeframe.open_of(instruments[symbol].onboard_ms))
-            if start > last:
-                continue
             survey = survey_series(db, timeframe, symbol, start, last_closed_ms=last)
             if survey.impossible:
                 gone = remove_impossible(db, timeframe, symbol, start, last_closed_ms=last)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 import msgspec
@@ -18,11 +18,12 @@ import msgspec
 from futures_agent.errors import AgentError, Corrupt, ExitCode, Interrupted
 from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
 from futures_agent.files import write_atomically
-from futures_agent.health.data import DataReport, assess
+from futures_agent.health.data import DataReport, Oddity, assess
 from futures_agent.health.data_screen import print_report
-from futures_agent.market.quality import Hole, SeriesQuality
+from futures_agent.market.quality import Hole
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.program.blocks import clear_block, set_block
+from futures_agent.program.holds import refuse_if_held
 from futures_agent.program.job import Job, Outcome, run_job
 from futures_agent.settings import PathSettings, Settings
 from futures_agent.store.database import database_errors, open_reader
@@ -54,14 +55,10 @@ def run(
 def _validate(
     job: Job, symbols: Sequence[str] | None, timeframes: Sequence[Timeframe] | None, repair: bool
 ) -> Outcome:
-    paths = job.settings.paths
     report = _judge(job, symbols, timeframes)
     if symbols is None and timeframes is None:
-        suspects = _new_suspects(report, paths)
-        if repair and (suspects or not report.passed):
-            done = _repair(job, report, suspects)
-            report = msgspec.structs.replace(_judge(job, None, None), repair=done)
-        _publish(paths, report)
+        report = _repaired(job, report) if repair else report
+        _publish(job.settings.paths, report)
     print_report(report)
     return Outcome(
         line=outcome_line(report),
@@ -90,54 +87,66 @@ def _judge(job: Job, symbols: Sequence[str] | None, timeframes: Sequence[Timefra
         return assess(db, settings.data, now_ms=clock.now_ms(), symbols=symbols, timeframes=timeframes)
 
 
-def _new_suspects(report: DataReport, paths: PathSettings) -> dict[tuple[str, Timeframe], list[Hole]]:
-    """Return the open times of candles that look wrong and did not at the last verdict.
+def _repaired(job: Job, report: DataReport) -> DataReport:
+    """Return the verdict after what looks bad was fetched again; `report` itself where nothing does.
 
-    What still looks wrong after it was fetched again is the exchange's own: it is not fetched each night.
+    What is odd in the same way after it was fetched again is the exchange's own: the report remembers
+    it, so that it is not fetched each night.
     """
-    known = _suspicious(_last_series(paths))
-    found: dict[tuple[str, Timeframe], list[Hole]] = defaultdict(list)
-    for symbol, timeframe, at in sorted(_suspicious(report.series) - known):
-        frame = Timeframe[timeframe]
-        for each in Timeframe:  # the candle itself, and every finer one inside it
-            if each.ms <= frame.ms:
-                found[symbol, each].append((at, at + frame.ms - each.ms))
-    return dict(found)
+    known = _known_oddities(job.settings.paths)
+    news = report.oddities - known
+    if report.passed and not news:
+        return msgspec.structs.replace(report, exchanges_own=sorted(known & report.oddities))
+    complete, what = _repair(job, report, news)
+    again = _judge(job, None, None)
+    own = again.oddities if complete else known & again.oddities
+    return msgspec.structs.replace(again, repair=what, exchanges_own=sorted(own))
 
 
-def _suspicious(series: Sequence[SeriesQuality]) -> set[tuple[str, str, int]]:
-    return {(one.symbol, one.timeframe, at) for one in series for at in (*one.disagreeing, *one.repeated)}
-
-
-def _last_series(paths: PathSettings) -> list[SeriesQuality]:
-    """Return the series of the last report; of none or an older schema, nothing."""
+def _known_oddities(paths: PathSettings) -> set[Oddity]:
+    """Return what the last report says is the exchange's own; of none or another schema, nothing."""
     try:
-        return msgspec.json.decode((paths.job(NAME) / REPORT).read_bytes(), type=DataReport).series
+        last = msgspec.json.decode((paths.job(NAME) / REPORT).read_bytes(), type=DataReport)
     except (OSError, msgspec.DecodeError):
-        return []
+        return set()
+    return set(last.exchanges_own)
 
 
-def _repair(job: Job, report: DataReport, suspects: dict[tuple[str, Timeframe], list[Hole]]) -> str:
-    """Fetch again what looks bad, within bounds, and return what was done; a fault of it is no fault here."""
+def _repair(job: Job, report: DataReport, oddities: Iterable[Oddity]) -> tuple[bool, str]:
+    """Fetch again what looks bad, within bounds; return whether all of it came, and what was done."""
+    from futures_agent.jobs import data_sync
     from futures_agent.jobs.candle_fetch import Attempts
     from futures_agent.jobs.candle_plan import SyncScope
-    from futures_agent.jobs.data_sync import synchronise
 
     settings = job.settings
     limit_s = settings.sync.repair_limit_s
-    days = 0.0 if report.passed else settings.sync.repair_days
     attempts = Attempts(settings.sync, job.stopping, settings.exchange.time_scale, limit_s=limit_s)
-    _log.info("repairing: %s", "; ".join(report.faults[:2]) or f"{len(suspects)} series with odd candles")
+    scope = SyncScope(
+        full=True,
+        repair_days=0.0 if report.passed else settings.sync.repair_days,
+        suspects=_ranges(oddities),
+    )
+    _log.info("repairing: %s", "; ".join(report.faults[:2]) or "candles that contradict others")
     try:
-        outcome = synchronise(
-            job, SyncScope(full=True, repair_days=days, suspects=suspects), attempts, turn_wait_s=limit_s
-        )
+        refuse_if_held(settings.paths.holds, data_sync.NAME)
+        outcome = data_sync.synchronise(job, scope, attempts, turn_wait_s=limit_s)
     except (Interrupted, Corrupt):
         raise
     except AgentError as error:
         _log.warning("repair: %s", error)
-        return f"failed: {error}"
-    return outcome.line
+        return False, f"failed: {error}"
+    return outcome.code is ExitCode.OK and not outcome.counts["symbols_failed"], outcome.line
+
+
+def _ranges(oddities: Iterable[Oddity]) -> dict[tuple[str, Timeframe], list[Hole]]:
+    """Return the open times of the odd candles, and of every finer candle inside them."""
+    found: dict[tuple[str, Timeframe], list[Hole]] = defaultdict(list)
+    for symbol, timeframe, at in oddities:
+        frame = Timeframe[timeframe]
+        for each in Timeframe:
+            if each.ms <= frame.ms:
+                found[symbol, each].append((at, at + frame.ms - each.ms))
+    return dict(found)
 
 
 def _publish(paths: PathSettings, report: DataReport) -> None:
