@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,12 +124,13 @@ def test_nothing_is_done_while_somebody_has_it_open(
 ) -> None:
     path = kept_backup()
     lose_trades(settings)
+    impatient = settings_of(settings.paths.state, database__busy_timeout_ms=200)
     with running("hold", settings.paths.database, "XRPUSDT", "10") as writer:
         assert writer.line() == "holding"
         if locked_before:
             settings.paths.locked_flag.write_text("recovery\n")
         with pytest.raises(Blocked, match=rf"python\S*, pid {writer.process.pid}, has it open; stop it"):
-            restore_database(settings, path.name)
+            restore_database(impatient, path.name)
     assert settings.paths.locked_flag.exists() is locked_before
     assert trades(settings.paths.database) == 0
     assert not settings.paths.evidence.exists()
@@ -145,6 +147,17 @@ def test_it_waits_its_turn_and_says_so_once(settings: Settings, kept_backup: Kee
     ):
         restore_database(impatient, path.name, progress=told.append)
     assert told == [f"waiting for the database, held by data-sync, pid {os.getpid()}"]
+
+
+def test_a_process_that_ends_soon_is_waited_for(settings: Settings, kept_backup: Keep) -> None:
+    path = kept_backup()
+    with running("write", settings.paths.database, "XRPUSDT") as writer:
+        writer.line()
+        killer = threading.Timer(0.5, writer.process.kill)
+        killer.start()
+        restore_database(settings, path.name)
+        killer.join()
+    assert trades(settings.paths.database) == 1
 
 
 def test_an_idle_connection_counts_as_open(settings: Settings) -> None:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import struct
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -32,6 +33,7 @@ from futures_agent.store.database import database_errors, open_writer
 from futures_agent.store.integrity import quick_check
 
 _NEW = ".restored.db"
+_POLL_S = 0.1
 _SIDE_FILES = ("-wal", "-shm")
 # SQLite's locks on the database file: a connection in WAL mode holds SHARED from its first read to its end.
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
@@ -136,13 +138,15 @@ def restore_database(
 
 
 def _lock_out_others(settings: Settings, archive: Path) -> None:
-    """Set LOCKED, so that no program opens the database any more, then see that none has it open."""
+    """Set LOCKED, so that no writer opens the database any more, then wait until nobody has it open."""
     flag = settings.paths.locked_flag
     was_locked = flag.exists()
     said = f"restore of {archive} since {utc_text(SystemClock().now_ms())}; if it died, run it again\n"
     write_atomically(flag, said.encode())
     step("restore", 2)
-    holder = open_elsewhere(settings.paths.database)
+    deadline = time.monotonic() + settings.database.busy_timeout_ms / 1000
+    while (holder := open_elsewhere(settings.paths.database)) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
     if holder is not None:
         if not was_locked:
             _unlock(flag)
@@ -155,6 +159,7 @@ def open_elsewhere(database: Path) -> str | None:
     """Return which process has the database open, as `name, pid N`; None when none has.
 
     Asks the kernel who holds SQLite's shared lock on the file, which works for a damaged database too.
+    The caller must not have it open itself: closing the file here would drop the locks of its own process.
     """
     try:
         with database.open("rb") as file:
