@@ -1,7 +1,8 @@
 """FRED and the Fear & Greed Index beside the venue: days of publication, revisions, refusals."""
 
 import gzip
-import json
+from datetime import date
+from pathlib import Path
 
 import pytest
 import requests
@@ -13,6 +14,7 @@ from futures_agent.simulator.macro import load_macro
 
 FRED, INDEX = "/fred/series/observations", "/fng/"
 KEY = "demo" * 8
+REAL = Path("../shared/data")
 
 
 @pytest.fixture
@@ -150,7 +152,25 @@ def test_recorded_series_are_answered_as_they_were(simulator_factory, recorded):
     ]
 
 
-def test_a_file_that_is_none_is_one_line(tmp_path):
-    (tmp_path / "macro_fred.csv").write_text(json.dumps({"no": "series"}))
-    with pytest.raises(Refuse, match=r"macro_fred\.csv: not the expected columns series, date, value"):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no,series\n1,2\n", r"macro_fred\.csv: not a table of series, date, value"),
+        ("series,date,value\nDGS10,2026-03-02,many\n", "many"),
+        ("series,date,value\nDGS10,yesterday,4.0\n", "yesterday"),
+    ],
+)
+def test_a_file_that_is_none_is_one_line(tmp_path, text, said):
+    (tmp_path / "macro_fred.csv").write_text(text)
+    with pytest.raises(Refuse, match=said):
         load_macro(tmp_path, 1)
+
+
+def test_real_series_are_read_whole():
+    if not (REAL / "macro_fred.csv.gz").exists():
+        pytest.skip("no real macro series here; generated files are tested above")
+    macro = load_macro(REAL, 1)
+    found = macro.vintages("DGS10", date(2025, 6, 25), date(2025, 7, 31))
+    assert [(one.day.day, one.published.day) for one in found] == [(25, 26), (26, 27), (27, 28), (30, 1)]
+    assert macro.vintages("DGS10", date(2015, 1, 1), date(2015, 1, 2))[0].value is None  # New Year's Day
+    assert macro.fear_greed(date(2025, 6, 30), 2) == [(date(2025, 6, 30), 66), (date(2025, 6, 29), 68)]

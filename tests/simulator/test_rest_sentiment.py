@@ -1,5 +1,7 @@
 """Funding and statistics as the venue answers them: shapes, bounds, limits and refusals."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import requests
@@ -7,9 +9,10 @@ import requests
 from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.errors import Refuse
 from futures_agent.market.sentiment import PERIODS_MS, Statistic
-from futures_agent.simulator.sentiment import read_funding_file
+from futures_agent.simulator.sentiment import read_funding
 from futures_agent.simulator.weights import WeightLimiter
 
+REAL = Path("../shared/data")
 FUNDING = "/fapi/v1/fundingRate"
 OPEN_INTEREST = "/futures/data/openInterestHist"
 
@@ -180,7 +183,19 @@ def test_recorded_funding_is_answered_as_it_was(simulator_factory, tmp_path):
 
 
 def test_a_funding_file_that_is_none_is_one_line(tmp_path):
-    assert read_funding_file(tmp_path) == {}
+    assert read_funding(tmp_path) == {}
     (tmp_path / "funding.csv").write_text("symbol,rate\nA,1\n")
-    with pytest.raises(Refuse, match=r"funding\.csv: not a funding history"):
-        read_funding_file(tmp_path)
+    with pytest.raises(Refuse, match=r"funding\.csv: not a table of symbol, funding_time, funding_rate"):
+        read_funding(tmp_path)
+    (tmp_path / "funding.csv").write_text("symbol,funding_time,funding_rate\nA,soon,1\n")
+    with pytest.raises(Refuse, match="'soon'"):
+        read_funding(tmp_path)
+
+
+def test_real_funding_is_read_whole():
+    if not (REAL / "funding.parquet").exists():
+        pytest.skip("no real funding here; a generated file is tested above")
+    recorded = read_funding(REAL)
+    assert sum(map(len, recorded.values())) == 55_368
+    assert len(recorded["BTCUSDT"]) == 6_362
+    assert all((np.diff(payments["timestamp"]) > 0).all() for payments in recorded.values())

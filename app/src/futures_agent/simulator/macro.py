@@ -9,15 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
 
 from futures_agent.errors import Refuse
 from futures_agent.simulator.noise import smooth, uniform
+from futures_agent.simulator.tables import Kind, read_rows
 
-FRED_FILES, INDEX_FILES = ("macro_fred.csv.gz", "macro_fred.csv"), ("fear_greed.csv.gz", "fear_greed.csv")
+_FRED_COLUMNS: dict[str, Kind] = {"series": "string", "date": "string", "value": "float64"}
+_INDEX_COLUMNS: dict[str, Kind] = {"date": "string", "value": "float64"}
 WITHOUT_HISTORY = frozenset({"SP500"})  # in FRED, not in ALFRED
 _FIRST_DAY = date(2015, 1, 1)
 _EPOCH = date(1970, 1, 1)
@@ -143,24 +145,15 @@ def load_macro(dataset: Path | None, seed: int) -> Macro:
     if dataset is None:
         return Macro(seed)
     recorded: dict[str, dict[date, float | None]] = {}
-    for series, day, value in _read(dataset, FRED_FILES, ["series", "date", "value"]):
-        recorded.setdefault(str(series), {})[date.fromisoformat(day)] = None if value != value else value
-    index = {date.fromisoformat(day): value for day, value in _read(dataset, INDEX_FILES, ["date", "value"])}
-    return Macro(seed, recorded, index)
-
-
-def _read(folder: Path, names: tuple[str, ...], columns: list[str]) -> list[tuple[Any, ...]]:
-    files = [folder / name for name in names if (folder / name).is_file()]
-    if not files:
-        return []
-    import pandas as pd
-
+    index: dict[date, float] = {}
     try:
-        frame = pd.read_csv(files[0], usecols=columns)[columns].sort_values("date", kind="stable")
-        return list(frame.itertuples(index=False, name=None))
-    except (OSError, ValueError, EOFError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise Refuse(f"{files[0]}: not the expected columns {', '.join(columns)}: {reason}") from None
+        for series, day, value in read_rows(dataset, "macro_fred", _FRED_COLUMNS):
+            recorded.setdefault(series, {})[date.fromisoformat(day)] = value
+        for day, value in read_rows(dataset, "fear_greed", _INDEX_COLUMNS):
+            index[date.fromisoformat(day)] = float(value)
+    except (ValueError, TypeError) as error:
+        raise Refuse(f"{dataset}: macro_fred or fear_greed: a row is no day with a value: {error}") from None
+    return Macro(seed, recorded, index)
 
 
 def today_of(now_ms: int) -> date:

@@ -1,7 +1,7 @@
 """What the venue publishes about the market's mood: funding payments and statistics.
 
 Made-up values follow from seed, symbol and time alone, so that any range can be asked for at any time.
-Recorded funding comes from a data set's funding file (symbol, funding_time in ms UTC, funding_rate).
+Recorded funding comes from the funding.parquet (symbol, funding_time in ms UTC, funding_rate) of a data set.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from futures_agent.clock import HOUR_MS, MINUTE_MS
-from futures_agent.errors import Refuse
 from futures_agent.market.sentiment import FUNDING_PAYMENT, Statistic
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.simulator.market import Market
 from futures_agent.simulator.noise import Floats, Ints, smooth, uniform
+from futures_agent.simulator.tables import Kind, read_rows
 
-FUNDING_FILES = ("funding.parquet", "funding.csv", "funding.csv.gz")
 _JITTER_MS = 12  # payments are stamped this much late at most
 _INTERVALS_H = (8,) * 14 + (4,) * 4 + (1,) * 2  # how common each interval is
 _USUAL_RATE = 0.0001  # per 8 h
@@ -107,30 +106,17 @@ class Sentiment:
         return crc32(f"{self._seed}/{symbol}/{what}".encode())
 
 
-def read_funding_file(dataset: Path) -> dict[str, NDArray[np.void]]:
-    """Return the recorded payments by symbol of a data set's folder; empty where it has none.
+def read_funding(folder: Path) -> dict[str, NDArray[np.void]]:
+    """Return the recorded payments by symbol, FUNDING_PAYMENT, ascending; empty where there is no file.
 
     Raises
     ------
     Refuse
         The file cannot be read, or lacks a column.
     """
-    files = [dataset / name for name in FUNDING_FILES if (dataset / name).is_file()]
-    if not files:
-        return {}
-    import pandas as pd
-
-    wanted = ["symbol", "funding_time", "funding_rate"]
-    try:
-        read = pd.read_parquet if files[0].suffix == ".parquet" else pd.read_csv
-        frame = read(files[0])[wanted].dropna().sort_values("funding_time", kind="stable")
-        recorded = {}
-        for symbol, rows in frame.groupby("symbol"):
-            payments = np.zeros(len(rows), FUNDING_PAYMENT)
-            payments["timestamp"] = rows["funding_time"].to_numpy(np.int64)
-            payments["rate"] = rows["funding_rate"].to_numpy(np.float64)
-            recorded[str(symbol)] = payments
-    except (ImportError, OSError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise Refuse(f"{files[0]}: not a funding history ({', '.join(wanted)}): {reason}") from None
-    return recorded
+    by_symbol: dict[str, list[tuple[int, float, float]]] = {}
+    columns: dict[str, Kind] = {"symbol": "string", "funding_time": "int64", "funding_rate": "float64"}
+    for symbol, time, rate in read_rows(folder, "funding", columns):
+        if time is not None and rate is not None:
+            by_symbol.setdefault(symbol, []).append((time, rate, np.nan))
+    return {symbol: np.array(sorted(rows), FUNDING_PAYMENT) for symbol, rows in by_symbol.items()}

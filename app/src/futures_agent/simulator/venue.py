@@ -13,7 +13,7 @@ from futures_agent.simulator.faults import FaultPlan
 from futures_agent.simulator.generator import GeneratedCandles
 from futures_agent.simulator.macro import load_macro
 from futures_agent.simulator.market import CandleSource, Market
-from futures_agent.simulator.sentiment import Sentiment, read_funding_file
+from futures_agent.simulator.sentiment import Sentiment, read_funding
 from futures_agent.simulator.weights import WeightLimiter
 
 # Requests that are counted beside the weight, by number: pool -> limit per window.
@@ -54,7 +54,7 @@ class Venue:
             name: WeightLimiter(limit, config.tolerated_refusals, _POOL_WINDOW_MS)
             for name, limit in _POOL_LIMITS.items()
         }
-        recorded = read_funding_file(config.dataset) if config.dataset is not None else {}
+        recorded = read_funding(config.dataset) if config.dataset is not None else {}
         self.sentiment = Sentiment(self.market, config.seed, recorded)
         self.macro = load_macro(config.dataset, config.seed)
         self.fred_limiter = WeightLimiter(_FRED_REQUESTS_PER_MIN, config.tolerated_refusals)
