@@ -376,3 +376,75 @@ def test_on_a_fast_clock_a_slow_request_for_the_time_yields_no_forming_candle(tm
             candles = client.closed_candles("BTCUSDT", Timeframe.M15, start_ms=None, limit=99)
             assert before_ms - 20 * HOUR < candles["timestamp"][-1] + Timeframe.M15.ms <= exchange.now_ms()
         client.close()
+
+
+class TestScale:
+    """A clock of another speed belongs to a simulator on this host, and must run as the setting says."""
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://fapi.binance.com",
+            "https://127.0.0.1.example.com",
+            "http://10.0.0.5:8000",
+            "http://localhost.example:80",
+            "http://127.0.0.1@fapi.binance.com",
+        ],
+    )
+    @pytest.mark.parametrize("scale", [60.0, 0.5])
+    def test_no_other_speed_elsewhere(self, tmp_path, url, scale):
+        chosen = ExchangeSettings(rest_url=url, time_scale=scale)
+        said = rf"exchange\.time_scale {scale:g}: only a simulator .* {url}; set it to 1"
+        with pytest.raises(Refuse, match=said):
+            MarketDataClient(chosen, tmp_path / "exchange")
+        assert not (tmp_path / "exchange").exists()
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "[::1]", "localhost", "LOCALHOST"])
+    def test_any_speed_on_this_host(self, tmp_path, host):
+        chosen = ExchangeSettings(rest_url=f"http://{host}:8000", time_scale=60.0)
+        MarketDataClient(chosen, tmp_path / "exchange").close()
+
+    def test_speed_one_anywhere(self, tmp_path):
+        MarketDataClient(ExchangeSettings(), tmp_path / "exchange").close()
+
+    @pytest.mark.parametrize(("told", "real"), [(600.0, 1.0), (600.0, 100.0), (20.0, 600.0)])
+    def test_a_clock_of_another_speed_is_refused(self, tmp_path, told, real):
+        with loopback_exchange(scale=real) as exchange:
+            client = MarketDataClient(ExchangeSettings(rest_url=exchange.url, time_scale=told), tmp_path)
+            for _ in range(2):
+                client.sync_clock()
+                exchange.stopping.wait(0.2)
+            with pytest.raises(Refuse, match=rf"time_scale {told:g}: .* runs at .* correct the setting"):
+                client.sync_clock()
+            client.close()
+
+    def test_it_is_asked_for_its_time_by_its_own_clock(self, tmp_path):
+        with loopback_exchange(scale=1.0) as exchange:
+            chosen = ExchangeSettings(rest_url=exchange.url, time_scale=3_000.0)  # a resync every 0.1 s
+            client = MarketDataClient(chosen, tmp_path)
+
+            def ask_for_five_seconds():
+                for _ in range(100):
+                    client.exchange_info()
+                    exchange.stopping.wait(0.05)
+
+            with pytest.raises(Refuse, match=r"exchange\.time_scale 3000"):
+                ask_for_five_seconds()
+            client.close()
+
+    def test_neither_a_jump_nor_the_speed_that_was_told_is_refused(self, tmp_path):
+        with loopback_exchange(scale=600.0, weight_limit=1_000_000) as exchange:
+            client = MarketDataClient(ExchangeSettings(rest_url=exchange.url, time_scale=600.0), tmp_path)
+            running = exchange.now_ms
+            for jump_ms in (0, 0, 24 * HOUR, 24 * HOUR, 0, 0):
+                exchange.now_ms = lambda jump_ms=jump_ms: running() + jump_ms
+                client.sync_clock()
+                exchange.stopping.wait(0.1)
+            client.close()
+
+    def test_at_speed_one_a_stopped_simulator_is_no_fault(self, exchange, client):
+        exchange.freeze(CLOSE)
+        for _ in range(3):
+            client.sync_clock()
+            exchange.stopping.wait(0.05)
+        assert client.clock.now_ms() - CLOSE < 1_000

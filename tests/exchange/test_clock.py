@@ -31,6 +31,31 @@ def test_never_ahead_of_the_exchange_nor_behind_by_more_than_it_says(scale, ther
     assert seen + clock.uncertainty_ms >= true_ms(received + later_s)
 
 
+@given(
+    scale=st.floats(0.5, 5000),
+    travel_s=st.lists(st.floats(0, 5), min_size=4, max_size=4),
+    between_s=st.floats(0.01, 1000),
+)
+def test_the_pace_it_measures_encloses_the_true_one(scale, travel_s, between_s):
+    """The exchange reads its clock at any moment of both requests."""
+    clock = ExchangeClock(scale)
+    read, received = 100.0 + travel_s[0], 100.0 + travel_s[0] + travel_s[1]
+    clock.sync(T, 100.0, received)
+    sent = received + between_s
+    read_again = sent + travel_s[2]
+    server_ms = int(T + (read_again - read) * 1000 * scale)
+    least, most = clock.pace(server_ms, sent, read_again + travel_s[3])
+    assert least <= scale * 1.000001
+    assert most >= scale * 0.999999
+
+
+def test_the_pace_of_another_clock():
+    clock = ExchangeClock(60.0)
+    clock.sync(T, 100.0, 100.2)
+    least, most = clock.pace(T + 10_000, 110.2, 110.3)
+    assert 0.96 < least < most < 1.01
+
+
 def test_runs_with_its_scale():
     clock = ExchangeClock(60.0)
     clock.sync(T, 10.0, 10.0)

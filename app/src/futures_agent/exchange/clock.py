@@ -61,6 +61,22 @@ class ExchangeClock:
         self._anchor = _Anchor(server_ms, received_mono, uncertainty_ms)
         self.known = True
 
+    def pace(self, server_ms: int, sent_mono: float, received_mono: float) -> tuple[float, float]:
+        """Return the least and the most that `scale` can have been since `sync`, by one more answer.
+
+        Parameters
+        ----------
+        server_ms, sent_mono, received_mono
+            As for `sync`.
+        """
+        anchor = self._anchor
+        longest_s = received_mono - anchor.mono_s + anchor.uncertainty_ms / 1000 / self.scale
+        shortest_s = sent_mono - anchor.mono_s
+        gained_s = (server_ms - anchor.exchange_ms) / 1000
+        cut_s = 0.001  # both ends are cut to whole milliseconds
+        most = (gained_s + cut_s) / shortest_s if shortest_s > 0 else float("inf")
+        return (gained_s - cut_s) / longest_s, most
+
     @property
     def uncertainty_ms(self) -> int:
         """How far, at most, the exchange may be ahead of `now_ms`."""

@@ -7,8 +7,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from futures_agent.clock import MINUTE_MS, utc_text
 from futures_agent.errors import Refuse, Retry, SkipSymbol
@@ -23,6 +25,8 @@ _log = logging.getLogger(__name__)
 _TIME_PATH = "/fapi/v1/time"
 _FIREWALL_PAUSE_MS = 5 * MINUTE_MS
 _CLOCK_WRONG = -1021
+_PACE_TOLERANCE = 2.0
+_WRONG_PACES = 2
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
 
 
@@ -53,7 +57,8 @@ class ReadingClient:
     Raises
     ------
     Refuse
-        BACKTEST_ISOLATED=1 is set, or `state_dir` cannot be written.
+        BACKTEST_ISOLATED=1 is set, `exchange.time_scale` is not 1 though the exchange is no simulator on
+        this host, or `state_dir` cannot be written.
     """
 
     def __init__(
@@ -65,6 +70,11 @@ class ReadingClient:
         on_wait: Callable[[int], None] | None = None,
     ) -> None:
         self._transport = Transport(settings)
+        if settings.time_scale != 1 and not _is_loopback(settings.rest_url):
+            raise Refuse(
+                f"exchange.time_scale {settings.time_scale:g}: only a simulator on this host has a clock of "
+                f"another speed, and exchange.rest_url is {settings.rest_url}; set it to 1"
+            )
         self._settings = settings
         self._clock_file = state_dir / CLOCK_FILE
         saved = ExchangeClock.load(self._clock_file)
@@ -77,15 +87,23 @@ class ReadingClient:
         self.weight_used = 0
         self._counting = threading.Lock()
         self._synced_mono: float | None = None
+        self._wrong_paces = 0  # in a row
         self._sync_lock = threading.Lock()
 
     def sync_clock(self) -> None:
-        """Ask the exchange for its time, and save the offset for programs that never ask."""
+        """Ask the exchange for its time, and save the offset for programs that never ask.
+
+        Raises
+        ------
+        Refuse
+            The exchange's clock runs at another speed than `exchange.time_scale` says.
+        """
         # Before first contact there is no minute to charge; then the request is charged afterwards.
         known = self.clock.known
         reply = self._send(_TIME_PATH, {}, 1, charge=known)
         raise_unless_ok(reply)
         server_ms = decode_server_time(reply.body, reply.url)
+        self._require_pace(server_ms, reply)
         self.clock.sync(server_ms, reply.sent_mono, reply.received_mono)
         if not known:
             self._governor.settle(self._governor.reserve(1), reply.used_weight)
@@ -186,7 +204,34 @@ class ReadingClient:
 
     def _clock_is_fresh(self) -> bool:
         synced = self._synced_mono
-        return synced is not None and time.monotonic() - synced < self._settings.clock_resync_s
+        resync_s = self._settings.clock_resync_s / self.clock.scale
+        return synced is not None and time.monotonic() - synced < resync_s
+
+    def _require_pace(self, server_ms: int, reply: Reply) -> None:
+        """Raise Refuse when a simulator's clock proves to run at another speed than the setting says.
+
+        A jump of its clock contradicts the setting once, a wrong setting at every resync. At scale 1 nothing
+        is required: a simulator may be stopped or stepped, and a host that slept is nobody's wrong setting.
+        """
+        scale = self.clock.scale
+        if scale == 1 or self._synced_mono is None:
+            return
+        least, most = self.clock.pace(server_ms, reply.sent_mono, reply.received_mono)
+        contradicts = most < scale / _PACE_TOLERANCE or least > scale * _PACE_TOLERANCE
+        self._wrong_paces = self._wrong_paces + 1 if contradicts else 0
+        if self._wrong_paces >= _WRONG_PACES:
+            raise Refuse(
+                f"exchange.time_scale {scale:g}: the clock of {self._settings.rest_url} runs at "
+                f"{max(least, 0):.3g} to {most:.3g} times the speed of this host's; correct the setting"
+            )
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # another name
+        return False
 
 
 def raise_unless_ok(reply: Reply) -> None:
