@@ -33,6 +33,7 @@ def test_the_demo_ends_with_a_report(tmp_path, recorded, capfd, monkeypatch):
     said = capfd.readouterr().out
     for step in ("data-sync", "sentiment-macro", "data-validation", "backtest", "status"):
         assert f"$ agentctl {step}" in said
+    assert "funding rates not recorded" not in said
     results = tmp_path / "demo" / "state" / "backtest" / "results"
     assert f"The report: {results}/latest.html" in said
     assert read_latest(results).symbols == ("BTCUSDT", "ETHUSDT")
