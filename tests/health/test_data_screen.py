@@ -47,6 +47,7 @@ def test_the_journal_gets_plain_lines(capsys):
 def test_a_terminal_gets_a_table(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("TERM", "dumb")
     print_report(REPORT)
     names, row, *rest = capsys.readouterr().out.splitlines()
     assert names.split()[:3] == ["timeframe", "fresh", "coverage"]
