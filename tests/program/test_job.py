@@ -165,3 +165,25 @@ def test_a_reused_pid_is_not_a_running_job():
         RunRecord(run="2", job="x", started_ms=time.time_ns() // 1_000_000, pid=os.getpid()).outcome
         == "running"
     )
+
+
+def test_a_signal_in_the_middle_of_a_wait_never_deadlocks():
+    program = """
+import signal, time
+from futures_agent.program.job import StopEvent
+event, signals = StopEvent(), []
+def stop(number, frame):
+    signals.append(number)
+    event.set()
+signal.signal(signal.SIGALRM, stop)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+end = time.monotonic() + 2
+while time.monotonic() < end:
+    event.clear()
+    event.wait(0.001)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(len(signals))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100

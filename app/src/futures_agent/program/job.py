@@ -38,6 +38,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int] = {}
 
 
+class StopEvent(threading.Event):
+    """An Event that a signal handler may set while its own thread is inside `wait`.
+
+    A plain Event has a lock that is not re-entrant: the handler would wait for its own thread, for ever.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cond = threading.Condition(threading.RLock())
+
+
 class Job:
     """A running job, handed to its body.
 
@@ -54,7 +65,7 @@ class Job:
         self.name = name
         self.settings = settings
         self.reporter = reporter
-        self.stopping = threading.Event()
+        self.stopping = StopEvent()
         self.started_ms = SystemClock().now_ms()
         self._work_loop = threading.get_ident()
 
