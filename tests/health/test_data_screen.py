@@ -1,5 +1,6 @@
 """The verdict as a person sees it, on a terminal and in the journal."""
 
+import re
 import sys
 
 import pytest
@@ -47,9 +48,10 @@ def test_the_journal_gets_plain_lines(capsys):
 def test_a_terminal_gets_a_table(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("TERM", "xterm")
     print_report(REPORT)
-    names, row, *rest = capsys.readouterr().out.splitlines()
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    names, row, *rest = plain.splitlines()
     assert names.split()[:3] == ["timeframe", "fresh", "coverage"]
     assert row.split()[:3] == ["H1", "58/60", "96.7%"]
     assert rest == SENTENCES
