@@ -411,7 +411,7 @@ class TestScale:
     def test_a_clock_of_another_speed_is_refused(self, tmp_path, told, real):
         with loopback_exchange(scale=real) as exchange:
             client = MarketDataClient(ExchangeSettings(rest_url=exchange.url, time_scale=told), tmp_path)
-            for _ in range(2):
+            for _ in range(3):
                 client.sync_clock()
                 exchange.stopping.wait(0.2)
             with pytest.raises(Refuse, match=rf"time_scale {told:g}: .* runs at .* correct the setting"):

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -182,6 +183,25 @@ def test_an_answer_that_trickles_has_an_end(exchange, transport, act):
     assert time.monotonic() - began < 1.5 + 5  # three times both time-outs, and a busy machine
     assert transport.get(TIME).status == 200  # on a new connection
     assert exchange.connections == 2
+
+
+def test_close_ends_an_answer_that_is_still_coming(exchange):
+    transport = Transport(ExchangeSettings(rest_url=exchange.url, read_timeout_s=30.0))
+    asked = threading.Event()
+
+    def say_nothing(served, connection):
+        asked.set()
+        stay_silent(served, connection)
+
+    exchange.answers = [Answer(act=say_nothing)]
+    with ThreadPoolExecutor(1) as pool:
+        getting = pool.submit(transport.get, TIME)
+        assert asked.wait(5)
+        while not getting.done():  # the answer may be waited for a moment later than it is asked for
+            transport.close()
+            exchange.stopping.wait(0.05)
+        with pytest.raises(Retry, match="connection lost"):
+            getting.result()
 
 
 def test_an_answer_may_come_slowly_within_its_time(exchange, transport):

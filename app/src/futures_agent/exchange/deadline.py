@@ -6,6 +6,7 @@ host in turn: without an end for all of it together, a server that trickles keep
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
@@ -18,18 +19,25 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-_deadline_mono: ContextVar[float] = ContextVar("_deadline_mono")  # of the request that this thread sends
-
 
 class DeadlineAdapter(HTTPAdapter):
     """Sends each request once; connecting, headers and body together end after `limit_s`.
 
     Only the resolver has time-outs of its own (resolv.conf). A request that takes longer fails as if its
-    connect or read time-out had passed.
+    connect or read time-out had passed. For one thread, except that any may `close` it.
+
+    Attributes
+    ----------
+    deadline_mono : float
+        When the request being sent must have been answered, as `time.monotonic()`.
+    answering : socket or None
+        Where the newest answer comes from.
     """
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
+        self.deadline_mono = float("inf")
+        self.answering: socket.socket | None = None
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
@@ -42,8 +50,19 @@ class DeadlineAdapter(HTTPAdapter):
         return manager
 
     def send(self, *args: Any, **options: Any) -> Any:
-        _deadline_mono.set(time.monotonic() + self._limit_s)
+        self.deadline_mono = time.monotonic() + self._limit_s
+        _adapter.set(self)
         return super().send(*args, **options)
+
+    def close(self) -> None:
+        """Close the connections; an answer that is still coming counts as lost."""
+        if self.answering is not None:
+            with contextlib.suppress(OSError):  # already closed
+                socket.socket.shutdown(self.answering, socket.SHUT_RDWR)
+        super().close()
+
+
+_adapter: ContextVar[DeadlineAdapter] = ContextVar("_adapter")  # through which this thread sends
 
 
 class _BoundedReader(io.RawIOBase):
@@ -53,7 +72,9 @@ class _BoundedReader(io.RawIOBase):
         self._raw = raw
         self._sock = sock
         self._read_timeout_s = sock.gettimeout() or float("inf")
-        self._deadline_mono = _deadline_mono.get()
+        adapter = _adapter.get()
+        adapter.answering = sock
+        self._deadline_mono = adapter.deadline_mono
 
     def readable(self) -> bool:
         return True
@@ -89,7 +110,7 @@ class _Connection(HTTPConnection):
         fault: Exception = NewConnectionError(self, f"{name} has no address")
         try:
             for *_, address in found:
-                left_s = _deadline_mono.get() - time.monotonic()
+                left_s = _adapter.get().deadline_mono - time.monotonic()
                 if left_s <= 0:
                     raise ConnectTimeoutError(self, f"{name}: no address answers")
                 self._dns_host, self.timeout = str(address[0]), min(timeout or left_s, left_s)

@@ -26,7 +26,7 @@ _TIME_PATH = "/fapi/v1/time"
 _FIREWALL_PAUSE_MS = 5 * MINUTE_MS
 _CLOCK_WRONG = -1021
 _PACE_TOLERANCE = 2.0
-_WRONG_PACES = 2
+_WRONG_PACES = 3
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
 
 

@@ -106,7 +106,7 @@ class Transport:
         return _reply(url, response, body, sent_mono)
 
     def close(self) -> None:
-        """Close every thread's connections."""
+        """Close every thread's connections; answers that are still coming count as lost."""
         for session in list(self._sessions):
             session.close()
 
