@@ -123,8 +123,8 @@ class ExchangeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     read_timeout_s: Timeout = 10.0
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 8
     close_grace_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000  # a candle counts as closed this late
-    clock_resync_s: WaitLimit = 300.0
-    time_scale: Annotated[float, Meta(ge=0.001, le=100_000)] = 1.0  # >1 only against a simulator's fast clock
+    clock_resync_s: WaitLimit = 300.0  # of exchange time
+    time_scale: Annotated[float, Meta(ge=0.001, le=100_000)] = 1.0  # not 1 only with a simulator on loopback
 
     def weight_share(self, *, live: bool) -> float:
         """Return the share of the limit up to which a job, or the live trader, may bring the host's use."""
