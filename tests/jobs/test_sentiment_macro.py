@@ -258,16 +258,14 @@ def test_what_is_asked_for_in_steps_equals_what_is_asked_for_at_once(
         venue.clock.step(13 * DAY_MS)
     sentiment_macro.run(settings)
     series = "SELECT date, value, available_at FROM macro_data WHERE series = ? ORDER BY 1, 3"
-    in_steps = {name: rows(settings, series, name) for name in ("WALCL", "DGS10", "M2SL")}
-    settings.paths.database.unlink()
-    sentiment_macro.run(settings)
-    since = {name: found[0][0] for name in in_steps if (found := rows(settings, series, name))}
-    for name, first in since.items():
-        at_once = rows(settings, series, name)
-        kept = [row for row in in_steps[name] if row[0] >= first]
+    other = macro_settings(job_settings, venue, tmp_path, paths__state_dir=str(tmp_path / "other"))
+    sentiment_macro.run(other)
+    for name in ("WALCL", "DGS10", "M2SL"):
+        at_once = rows(other, series, name)
+        in_steps = [row for row in rows(settings, series, name) if row[0] >= at_once[0][0]]
+        assert [row[:2] for row in in_steps] == [row[:2] for row in at_once]
         # Values seen on the very day of their publication were known a few hours before its end.
-        assert [row[:2] for row in kept] == [row[:2] for row in at_once]
-        assert all(-DAY_MS <= a[2] - b[2] <= 0 for a, b in zip(kept[5:], at_once[5:], strict=True))
+        assert all(-DAY_MS < a[2] - b[2] < MINUTE_MS for a, b in zip(in_steps, at_once, strict=True))
 
 
 @pytest.mark.parametrize("key", [None, ""])
@@ -378,3 +376,18 @@ def test_symbols_that_the_agent_does_not_follow_are_not_asked_for(simulator_fact
     assert sentiment_macro.run(settings) is ExitCode.OK
     assert "skipped ETHUSDT (not followed)" in last_run(settings).line
     assert rows(settings, "SELECT DISTINCT symbol FROM sentimento_mercado") == [("BTCUSDT",), ("SOLUSDT",)]
+
+
+def test_a_longer_history_is_fetched_as_if_it_had_been_wanted_from_the_start(
+    simulator_factory, job_settings, tmp_path
+):
+    venue = simulator_factory(history_days=400)
+    longer = {"data__history_days": 380}
+    settings = macro_settings(job_settings, venue, tmp_path)
+    sentiment_macro.run(settings)
+    assert sentiment_macro.run(macro_settings(job_settings, venue, tmp_path, **longer)) is ExitCode.OK
+    other = macro_settings(job_settings, venue, tmp_path, paths__state_dir=str(tmp_path / "other"), **longer)
+    sentiment_macro.run(other)
+    assert values(settings) == values(other)
+    known = "SELECT series, date, value, min(available_at) / 60000 FROM macro_data GROUP BY 1, 2, 3"
+    assert rows(settings, known) == rows(other, known)

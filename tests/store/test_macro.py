@@ -4,7 +4,7 @@ import pytest
 
 from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.market.observation import Observation, day_ms, published_by
-from futures_agent.store.macro import last_change_ms, macro_known_at, store_observations
+from futures_agent.store.macro import macro_known_at, series_state, store_observations
 
 LAG = 2 * DAY_MS
 LATER = day_ms("2026-06-01")
@@ -89,9 +89,9 @@ def test_two_values_for_one_moment_do_not_overwrite_each_other(db):
     assert stored(db) == [("2025-12-01", 324.1, moment), ("2025-12-01", 324.2, LATER)]
 
 
-def test_the_last_change_of_each_series(db):
-    assert last_change_ms(db, "DGS10") is None
+def test_where_a_series_begins_and_when_it_last_changed(db):
+    assert series_state(db, "DGS10") is None
     put(db, Observation("2026-01-02", 4.1, None), series="DGS10", at=LATER)
     put(db, Observation("2026-01-02", 4.1, None), series="DGS10", at=LATER + 5)
-    put(db, Observation("2026-01-02", 4.1, None), series="DGS2", at=LATER + 9)
-    assert last_change_ms(db, "DGS10") == LATER
+    put(db, Observation("2026-01-01", 4.1, None), series="DGS2", at=LATER + 9)
+    assert series_state(db, "DGS10") == ("2026-01-02", LATER)

@@ -11,8 +11,8 @@ from futures_agent.market.sentiment import FUNDING_PAYMENT, Statistic
 from futures_agent.store.sentiment import (
     FUNDING,
     known_at,
-    newest_sentiment,
     read_funding,
+    sentiment_span,
     upsert_funding,
     upsert_statistic,
 )
@@ -117,9 +117,9 @@ def test_the_mark_price_is_kept_where_it_is_told(db: apsw.Connection) -> None:
     assert list(db.execute(sql)) == [(76_907.9,), (None,)]
 
 
-def test_where_a_series_ends(db: apsw.Connection) -> None:
+def test_where_a_series_begins_and_ends(db: apsw.Connection) -> None:
     _store(db, Statistic.LONG_SHORT, (START_MS, 1.5), (START_MS + HOUR_MS, 1.6))
-    assert newest_sentiment(db, "BTCUSDT", "long_short_ratio") == START_MS + HOUR_MS
-    assert newest_sentiment(db, "BTCUSDT", "funding_rate") is None
+    assert sentiment_span(db, "BTCUSDT", "long_short_ratio") == (START_MS, START_MS + HOUR_MS)
+    assert sentiment_span(db, "BTCUSDT", "funding_rate") is None
     with pytest.raises(ValueError, match="no value column"):
-        newest_sentiment(db, "BTCUSDT", "fetched_at")
+        sentiment_span(db, "BTCUSDT", "fetched_at")

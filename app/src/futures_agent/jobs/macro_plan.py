@@ -11,11 +11,11 @@ from futures_agent.jobs.rounds import Store, Task
 from futures_agent.macro import fear_greed as index
 from futures_agent.macro import fred
 from futures_agent.macro.web import WebSource
-from futures_agent.market.observation import Observation, day_text
+from futures_agent.market.observation import Observation, day_ms, day_text
 from futures_agent.program.credentials import read_credential
 from futures_agent.settings import Settings
 from futures_agent.settings.tree import MacroSettings
-from futures_agent.store.macro import last_change_ms, store_observations
+from futures_agent.store.macro import series_state, store_observations
 
 FRED_CREDENTIAL = "fred_api_key"
 # A monthly value is about three months old when the next one comes: the first day of a backtest needs one.
@@ -38,8 +38,7 @@ def macro_tasks(
     """
     tasks = []
     if settings.macro.fear_greed:
-        newest = last_change_ms(db, index.SERIES)
-        tasks.append(_fear_greed_task(index_web, settings, newest, clock))
+        tasks.append(_fear_greed_task(index_web, settings, series_state(db, index.SERIES), clock))
     if settings.macro.fred_series:
         try:
             source = fred.Fred(web, _fred_key(settings.macro))
@@ -47,7 +46,7 @@ def macro_tasks(
             tasks.append(_refused_task(error))
         else:
             tasks += [
-                _fred_task(source, settings, series, last_change_ms(db, series), clock)
+                _fred_task(source, settings, series, series_state(db, series), clock)
                 for series in dict.fromkeys(settings.macro.fred_series)
             ]
     return tasks
@@ -71,11 +70,12 @@ def _refused_task(error: Refuse) -> Task:
 
 
 def _fred_task(
-    source: fred.Fred, settings: Settings, series: str, newest_ms: int | None, clock: ExchangeClock
+    source: fred.Fred, settings: Settings, series: str, stored: tuple[str, int] | None, clock: ExchangeClock
 ) -> Task:
     now_ms = clock.now_ms()
     history_ms = now_ms - settings.data.history_days * DAY_MS - _BEFORE_HISTORY_MS
-    since_ms = history_ms if newest_ms is None else max(history_ms, newest_ms - _ASKED_AGAIN_MS)
+    changed_ms = _changed_ms(stored, history_ms)
+    since_ms = history_ms if changed_ms is None else max(history_ms, changed_ms - _ASKED_AGAIN_MS)
 
     def fetch() -> Store:
         observations = source.observations(
@@ -88,16 +88,26 @@ def _fred_task(
     return Task(source=fred.SOURCE, item=series, fetch=fetch)
 
 
-def _fear_greed_task(web: WebSource, settings: Settings, newest_ms: int | None, clock: ExchangeClock) -> Task:
-    days = settings.data.history_days
-    if newest_ms is not None:
-        days = min(days, (clock.now_ms() - newest_ms + _ASKED_AGAIN_MS) // DAY_MS)
+def _fear_greed_task(
+    web: WebSource, settings: Settings, stored: tuple[str, int] | None, clock: ExchangeClock
+) -> Task:
+    now_ms, days = clock.now_ms(), settings.data.history_days
+    changed_ms = _changed_ms(stored, now_ms - days * DAY_MS)
+    if changed_ms is not None:
+        days = min(days, (now_ms - changed_ms + _ASKED_AGAIN_MS) // DAY_MS)
 
     def fetch() -> Store:
         observations = index.fear_greed(web, days)
         return _store(settings.macro, index.SERIES, observations, clock.now_ms())
 
     return Task(source=index.SOURCE, item=index.SERIES, fetch=fetch)
+
+
+def _changed_ms(stored: tuple[str, int] | None, history_ms: int) -> int | None:
+    """Return when the series last changed; None where much of the history that is wanted is not stored."""
+    if stored is None or day_ms(stored[0]) - history_ms > _BEFORE_HISTORY_MS:
+        return None
+    return stored[1]
 
 
 def _store(

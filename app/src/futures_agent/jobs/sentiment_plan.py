@@ -15,7 +15,7 @@ from futures_agent.market.sentiment import PERIODS_MS, Statistic
 from futures_agent.settings import Settings
 from futures_agent.store.sentiment import (
     FUNDING_COLUMN,
-    newest_sentiment,
+    sentiment_span,
     upsert_funding,
     upsert_statistic,
 )
@@ -51,25 +51,36 @@ def sentiment_tasks(
     earliest_ms = now_ms - settings.data.history_days * DAY_MS
     tasks = []
     for symbol in symbols:
-        newest = newest_sentiment(db, symbol, FUNDING_COLUMN)
-        start_ms = max(earliest_ms, listed_ms[symbol]) if newest is None else newest + MINUTE_MS
-        tasks.append(_funding_task(client, symbol, start_ms, now_ms))
+        start_ms = max(earliest_ms, listed_ms[symbol])
+        ranges = _missing(sentiment_span(db, symbol, FUNDING_COLUMN), start_ms, now_ms)
+        tasks.append(_funding_task(client, symbol, ranges))
     for statistic in Statistic:
         for symbol in symbols:
-            newest = newest_sentiment(db, symbol, statistic.columns[0])
+            span = sentiment_span(db, symbol, statistic.columns[0])
+            newest = None if span is None else span[1]
             tasks.append(_statistic_task(client, settings, statistic, symbol, newest, listed_ms[symbol]))
     return tasks
 
 
-def _funding_task(client: SentimentClient, symbol: str, start_ms: int, end_ms: int) -> Task:
+def _missing(stored: tuple[int, int] | None, start_ms: int, end_ms: int) -> list[tuple[int, int]]:
+    """Return the ranges before and after what is stored, ms UTC; payments are at most a day apart."""
+    if stored is None:
+        return [(start_ms, end_ms)]
+    first, last = stored
+    before = [(start_ms, first - MINUTE_MS)] if first - start_ms > DAY_MS else []
+    return [*before, (last + MINUTE_MS, end_ms)]
+
+
+def _funding_task(client: SentimentClient, symbol: str, ranges: Sequence[tuple[int, int]]) -> Task:
     def fetch() -> Store:
-        cursor, pages = start_ms, []
-        while cursor <= end_ms:
-            page = client.funding(symbol, start_ms=cursor, end_ms=end_ms)
-            pages.append(page.payments)
-            if not page.full or page.last_ms is None:
-                break
-            cursor = page.last_ms + 1
+        pages = []
+        for cursor, end_ms in ranges:
+            while cursor <= end_ms:
+                page = client.funding(symbol, start_ms=cursor, end_ms=end_ms)
+                pages.append(page.payments)
+                if not page.full or page.last_ms is None:
+                    break
+                cursor = page.last_ms + 1
         fetched_at_ms = client.clock.now_ms()
 
         def store(db: apsw.Connection) -> int:

@@ -111,9 +111,8 @@ class Macro:
         mood = (
             10 + 75 * smooth(self._key("index"), numbers / 7) + 10 * uniform(self._key("index") + 1, numbers)
         )
-        return [(_EPOCH + timedelta(int(n)), int(value)) for n, value in zip(numbers, mood, strict=True)][
-            ::-1
-        ]
+        days_and_values = zip(numbers[::-1], mood[::-1], strict=True)
+        return [(_EPOCH + timedelta(int(number)), int(value)) for number, value in days_and_values]
 
     def _made_up(self, series: str, kind: _Kind, first: date, today: date) -> list[Vintage]:
         days = [day for day in _days(first, today) if _belongs(day, kind.every)]

@@ -89,13 +89,12 @@ def _published_ms(one: Observation, known: dict[int, float], lag_ms: int) -> flo
     return math.inf if known else day_ms(one.day) + lag_ms
 
 
-def last_change_ms(db: apsw.Connection, series: str) -> int | None:
-    """Return when a value of the series was last stored, ms UTC; None where there is none."""
+def series_state(db: apsw.Connection, series: str) -> tuple[str, int] | None:
+    """Return the first day that a series has a value of, and when one was last stored (ms UTC); or None."""
+    sql = "SELECT min(date), max(fetched_at) FROM macro_data WHERE series = ?"
     with database_errors(Path(db.filename)):
-        newest: int | None = db.execute(
-            "SELECT max(fetched_at) FROM macro_data WHERE series = ?", (series,)
-        ).get
-        return newest
+        first, changed_ms = db.execute(sql, (series,)).get
+    return None if first is None else (first, changed_ms)
 
 
 def macro_known_at(db: apsw.Connection, series: str, now_ms: int) -> MacroValue | None:

@@ -161,15 +161,16 @@ def read_funding(
         }
 
 
-def newest_sentiment(db: apsw.Connection, symbol: str, column: str) -> int | None:
-    """Return the time, ms UTC, of the newest stored value of `column`; None where there is none."""
+def sentiment_span(db: apsw.Connection, symbol: str, column: str) -> tuple[int, int] | None:
+    """Return the times, ms UTC, of the first and the last stored value of `column`; None without any."""
     sql = (
         "SELECT timestamp FROM sentimento_mercado "
-        f"WHERE symbol = ? AND {_checked(column)} IS NOT NULL ORDER BY timestamp DESC LIMIT 1"
+        f"WHERE symbol = ? AND {_checked(column)} IS NOT NULL ORDER BY timestamp"
     )
     with database_errors(Path(db.filename)):
-        newest: int | None = db.execute(sql, (symbol,)).get
-        return newest
+        first: int | None = db.execute(f"{sql} LIMIT 1", (symbol,)).get
+        last: int | None = db.execute(f"{sql} DESC LIMIT 1", (symbol,)).get
+        return None if first is None or last is None else (first, last)
 
 
 def known_at(db: apsw.Connection, symbol: str, now_ms: int) -> dict[str, Known]:
