@@ -72,7 +72,7 @@ def test_validation_is_bounded():
 
 @pytest.mark.parametrize("job", JOBS)
 def test_the_database_is_checked_before_each_start(job):
-    assert unit(f"{job}.service")["ExecStartPre"][0] == "/usr/local/bin/agentctl db check"
+    assert unit(f"{job}.service")["ExecStartPre"][-1] == "/usr/local/bin/agentctl db check"
 
 
 def test_backtest_is_tried_three_times_within_minutes():

@@ -111,7 +111,9 @@ def test_validation_waits_for_a_running_sync(agent):
             lambda: "data-validation ok:" in agent.journal("data-validation.timer", since), "a verdict"
         )
         assert "data-sync ok:" in agent.journal("data-sync.timer", since)
-        assert moment(agent, "data-sync", "ExecMainExit") < moment(agent, "data-validation", "ExecMainStart")
+        began = moment(agent, "data-validation", "InactiveExit")
+        assert began < moment(agent, "data-sync", "ExecMainExit"), "the sync had ended before"
+        assert "repairing" not in agent.journal("data-validation", since), "it judged a sync half done"
 
 
 def moment(agent, unit, name):
@@ -129,7 +131,10 @@ def plant_gap(agent):
 
 
 def write(agent, sql):
-    program = "import apsw,sys; apsw.Connection(sys.argv[1]).execute(sys.argv[2])"
+    program = (
+        "import pathlib, sys; from futures_agent.store.database import open_writer;"
+        "open_writer(pathlib.Path(sys.argv[1])).execute(sys.argv[2])"
+    )
     agent.run(f"runuser -u agent-jobs -- {PYTHON} -c '{program}' {DATABASE} \"{sql}\"")
 
 

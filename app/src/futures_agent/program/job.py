@@ -119,7 +119,6 @@ def run_job(name: str, settings: Settings, body: Callable[[Job], Outcome]) -> Ex
     paths = settings.paths
     with Reporter(name) as reporter:
         job = Job(name, settings, reporter)
-        reporter.ready()
         with _stop_signals(job):
             try:
                 holds.refuse_if_held(paths.holds, name)
@@ -128,6 +127,7 @@ def run_job(name: str, settings: Settings, body: Callable[[Job], Outcome]) -> Ex
                         f"{paths.locked_flag} exists: recovery holds the database; it clears the file"
                     )
                 with single_instance(paths.job(name) / "lock", name):
+                    reporter.ready()  # units ordered after this one can now wait for its lock
                     outcome = _recorded(job, body)
             except AgentError as error:
                 outcome = Outcome(line=str(error), code=error.exit_code)
