@@ -185,6 +185,17 @@ def test_an_answer_that_trickles_has_an_end(exchange, transport, act):
     assert exchange.connections == 2
 
 
+def test_a_proxy_changes_nothing_about_it(exchange, monkeypatch):
+    monkeypatch.setenv("http_proxy", exchange.url)
+    exchange.answers = [Answer(act=trickle_headers)]
+    transport = Transport(
+        ExchangeSettings(rest_url="http://venue.example", read_timeout_s=0.3, connect_timeout_s=0.2)
+    )
+    with pytest.raises(Retry, match="no whole answer in time"):
+        transport.get(TIME)
+    assert transport.get(TIME).status == 200
+
+
 def test_close_ends_an_answer_that_is_still_coming(exchange):
     transport = Transport(ExchangeSettings(rest_url=exchange.url, read_timeout_s=30.0))
     asked = threading.Event()
