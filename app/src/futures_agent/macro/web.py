@@ -12,6 +12,7 @@ import requests
 import urllib3
 
 from futures_agent.errors import Interrupted, Refuse, Retry
+from futures_agent.exchange.deadline import DeadlineAdapter
 
 _WINDOW_S = 60.0
 _LONGEST_BODY = 32 * 1024 * 1024
@@ -74,9 +75,12 @@ class WebSource:
         url = self._base + path
         self._keep_pace()
         try:
-            with requests.get(
-                url, params=dict(params), timeout=self._timeouts_s, allow_redirects=False, stream=True
-            ) as response:
+            with (
+                self._session() as session,
+                session.get(
+                    url, params=dict(params), timeout=self._timeouts_s, allow_redirects=False, stream=True
+                ) as response,
+            ):
                 status, body = response.status_code, self._body(response)
                 retry_after = response.headers.get("Retry-After", "")
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -92,6 +96,13 @@ class WebSource:
         if status >= 500 or status in (403, 408):
             raise Retry(f"{url}: the service is in trouble (HTTP {status})")
         raise Refuse(f"{url}: HTTP {status}, not an answer of the service; check {self._setting}")
+
+    def _session(self) -> requests.Session:
+        """A connection for one answer: requests are too few and far between to keep one."""
+        session = requests.Session()
+        session.mount("https://", adapter := DeadlineAdapter(3 * sum(self._timeouts_s)))
+        session.mount("http://", adapter)
+        return session
 
     def close(self) -> None:
         """End every wait; calls still waiting raise Interrupted."""
@@ -115,12 +126,11 @@ class WebSource:
             return 0.0
 
     def _body(self, response: requests.Response) -> bytes:
-        """Return the body if it comes in time and is not absurdly long."""
-        deadline = time.monotonic() + 3 * sum(self._timeouts_s)
+        """Return the body if it is not absurdly long."""
         parts, size = [], 0
         while part := response.raw.read1(_CHUNK_BYTES, decode_content=True):
             parts.append(part)
             size += len(part)
-            if time.monotonic() > deadline or size > _LONGEST_BODY:
+            if size > _LONGEST_BODY:
                 raise requests.exceptions.ReadTimeout("the answer has no end")
         return b"".join(parts)
