@@ -32,7 +32,7 @@ from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS, parse_utc
 from futures_agent.settings import ExchangeSettings
 
 LATENCY_MS = 50.0
-SCALE = 4.0  # low enough for a minute's weight to be fetched within its minute
+SCALE = 2.0  # low: whatever the host computes counts that many times in the exchange's time
 START_MS = parse_utc("2026-03-10T21:30:00Z")
 NIGHTS = 3
 

@@ -86,7 +86,7 @@ def make_plan(
                 wanted.append((start, last))
             else:
                 wanted += _again(settings, scope, timeframe, survey.last, last, now_ms)
-                if survey.candles < (last - start) // timeframe.ms + 1:
+                if survey.candles < (survey.last - start) // timeframe.ms + 1:
                     holes = _holes(db, timeframe, symbol, start, last)
                     wanted += [hole for hole in holes if not is_confirmed(hole, confirmed.get(symbol, []))]
             ranges = _joined(wanted, start, last, timeframe)
