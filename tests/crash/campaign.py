@@ -105,6 +105,8 @@ class World:
 
 
 def refuse(status: int, retry_after_s: int | None = None, most: int = 12) -> Callable[[World], Engaged]:
+    """Answer `status` instead of the truth, up to `most` times."""
+
     def plan(world: World) -> Engaged:
         count, path = world.chance.randint(1, most), world.chance.choice(("", KLINES, KLINES))
         return _spoil(world, Fault(status=status, count=count, path=path, retry_after_s=retry_after_s))
@@ -113,6 +115,8 @@ def refuse(status: int, retry_after_s: int | None = None, most: int = 12) -> Cal
 
 
 def spoil(how: Any, most: int = 6) -> Callable[[World], Engaged]:
+    """Spoil up to `most` true answers; see `Fault`."""
+
     def plan(world: World) -> Engaged:
         path = KLINES if how.startswith("last row") else world.chance.choice(("", KLINES, KLINES))
         return _spoil(world, Fault(how=how, count=world.chance.randint(1, most), path=path, delay_ms=600))
@@ -122,9 +126,8 @@ def spoil(how: Any, most: int = 6) -> Callable[[World], Engaged]:
 
 def _spoil(world: World, fault: Fault) -> Engaged:
     faults = world.exchange.venue.faults
-    before = faults.pending()
     faults.add(fault)
-    return lambda: faults.pending() < before + fault.count
+    return lambda: faults.left(fault) < fault.count
 
 
 def kill(world: World) -> Engaged:

@@ -37,9 +37,13 @@ def test_own_body_and_own_ban() -> None:
 def test_plan_uses_faults_in_order_and_by_path() -> None:
     plan = FaultPlan()
     plan.add(Fault(status=500, path="/a"))
-    plan.add(Fault(status=503, count=2))
+    twice = Fault(status=503, count=2)
+    plan.add(twice)
     assert plan.pending() == 3
-    taken = [plan.take(path) for path in ("/b", "/a", "/a", "/a")]
+    taken = [plan.take("/b")]
+    assert plan.left(twice) == 1
+    taken += [plan.take("/a") for _ in range(3)]
+    assert plan.left(twice) == 0
     assert [fault and fault.status for fault in taken] == [503, 500, 503, None]
     assert plan.pending() == 0
 

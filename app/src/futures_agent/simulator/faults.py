@@ -132,6 +132,11 @@ class FaultPlan:
         with self._lock:
             return sum(left for _, left in self._pending)
 
+    def left(self, fault: Fault) -> int:
+        """Return how many answers `fault`, the very object that was added, is still to spoil."""
+        with self._lock:
+            return sum(left for pending, left in self._pending if pending is fault)
+
     def take(self, path: str) -> Fault | None:
         """Return the fault that hits a request to `path`, and use it up."""
         with self._lock:

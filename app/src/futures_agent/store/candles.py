@@ -173,8 +173,7 @@ def remove_impossible(
     sql = f"DELETE FROM {timeframe.table} WHERE symbol = :symbol AND timestamp >= :start AND {_IMPOSSIBLE} "
     with database_errors(Path(db.filename)), db:
         db.execute(sql, _bindings(timeframe, symbol, start_ms, last_closed_ms))
-        removed = db.changes()
-    return removed
+    return db.changes()
 
 
 def untraded_since(db: apsw.Connection, timeframe: Timeframe, symbol: str, count: int) -> int | None:
