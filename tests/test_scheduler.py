@@ -16,8 +16,13 @@ SCHEDULE = {
     "backtest": ["23:30"],
     "data-sync": ["00:30", *(f"{hour:02}:05" for hour in range(1, 24))],
     "data-validation": ["01:00"],
+    "sentiment-macro": ["02:00"],
+    "backup": [f"{hour:02}:20" for hour in range(24)],
+    "compact": ["03:00"],  # ONE_DAY is a Sunday
+    "restore-test": ["05:00"],
 }
-ONE_DAY = dt.datetime(2026, 3, 28, 23, 45, tzinfo=dt.UTC)  # Europe's clocks change in the night
+# The evening before a Sunday in whose night Europe's clocks change.
+ONE_DAY = dt.datetime(2026, 3, 28, 23, 45, tzinfo=dt.UTC)
 
 
 def timer(job: str) -> list[str]:
@@ -57,6 +62,27 @@ def test_elapses_when_the_table_says(job, zone):
     found = sorted(moment for one in expressions(job) for moment in elapses(one, zone) if moment <= end)
     assert [moment.strftime("%H:%M") for moment in found] == SCHEDULE[job]
     assert all(moment.second == 0 for moment in found)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_compacts_on_sundays_only(zone):
+    [expression] = expressions("compact")
+    moments = elapses(expression, zone)
+    assert len(moments) == 24
+    assert {(moment.strftime("%a %H:%M")) for moment in moments} == {"Sun 03:00"}
+
+
+def test_proofs_and_compaction_find_a_fresh_backup():
+    from futures_agent.settings.tree import BackupSettings, CompactSettings
+
+    minutes = {job: [int(time[:2]) * 60 + int(time[3:]) for time in SCHEDULE[job]] for job in SCHEDULE}
+    for job, limit_h in (
+        ("compact", CompactSettings().backup_max_age_h),
+        ("restore-test", BackupSettings().max_age_h),
+    ):
+        [at] = minutes[job]
+        newest = max(one for one in minutes["backup"] if one < at)
+        assert 20 <= at - newest < limit_h * 60, f"{job}: the backup before it may still run, or is too old"
 
 
 @pytest.mark.parametrize("job", SCHEDULE)

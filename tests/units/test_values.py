@@ -9,6 +9,9 @@ import pytest
 import yaml
 
 from futures_agent.errors import ExitCode
+from futures_agent.jobs.macro_plan import FRED_CREDENTIAL
+from futures_agent.program.holds import HOLDABLE
+from futures_agent.settings.tree import PathSettings
 from units.unit_files import JOBS, SYSTEMD, keys, unit
 
 SLICES = {  # memory, CPU share of the host
@@ -49,6 +52,10 @@ def test_live_outranks_all_others():
     [
         ("data-sync", "agent-jobs", "agent-jobs.slice"),
         ("data-validation", "agent-jobs", "agent-jobs.slice"),
+        ("sentiment-macro", "agent-jobs", "agent-jobs.slice"),
+        ("backup", "agent-jobs", "agent-jobs.slice"),
+        ("restore-test", "agent-jobs", "agent-jobs.slice"),
+        ("compact", "agent-jobs", "agent-jobs.slice"),
         ("backtest", "agent-backtest", "agent-backtest.slice"),
     ],
 )
@@ -57,7 +64,10 @@ def test_users_and_slices(job, user, slice_):
     assert (service["User"], service["Group"], service["Slice"]) == ([user], ["agent-data"], [slice_])
 
 
-@pytest.mark.parametrize(("job", "limit"), [("data-sync", "30min"), ("backtest", "120min")])
+@pytest.mark.parametrize(
+    ("job", "limit"),
+    [("data-sync", "30min"), ("backtest", "120min"), ("sentiment-macro", "10min"), ("compact", "20min")],
+)
 def test_long_jobs_are_watched_and_bounded(job, limit):
     service = unit(f"{job}.service")
     assert service["Type"] == ["notify"]
@@ -65,13 +75,17 @@ def test_long_jobs_are_watched_and_bounded(job, limit):
     assert (service["WatchdogSec"], service["WatchdogSignal"]) == (["2min"], ["SIGABRT"])
 
 
-def test_validation_is_bounded():
-    service = unit("data-validation.service")
-    assert (service["Type"], service["TimeoutStartSec"]) == (["oneshot"], ["5min"])
+@pytest.mark.parametrize(
+    ("job", "limit"), [("data-validation", "5min"), ("backup", "20min"), ("restore-test", "20min")]
+)
+def test_jobs_without_a_watchdog_are_bounded(job, limit):
+    service = unit(f"{job}.service")
+    assert (service["Type"], service["TimeoutStartSec"]) == (["oneshot"], [limit])
+    assert "WatchdogSec" not in service  # systemd would ignore it
 
 
-@pytest.mark.parametrize("job", JOBS)
-def test_the_database_is_checked_before_each_start(job):
+@pytest.mark.parametrize("job", ["backtest", "data-sync", "data-validation", "sentiment-macro", "compact"])
+def test_the_database_is_checked_before_each_start_that_relies_on_it(job):
     assert unit(f"{job}.service")["ExecStartPre"][-1] == "/usr/local/bin/agentctl db check"
 
 
@@ -85,9 +99,58 @@ def test_backtest_is_tried_three_times_within_minutes():
     assert older["ExecStartPre"][0].endswith("restart-wait backtest.service 45")  # 15 + 45 = 60
 
 
-@pytest.mark.parametrize("job", ["data-sync", "data-validation"])
-def test_frequent_jobs_have_no_start_limit(job):
-    assert unit(f"{job}.service")["StartLimitIntervalSec"] == ["0"]
+@pytest.mark.parametrize("job", [job for job in JOBS if job != "backtest"])
+def test_what_systemd_does_not_restart_has_no_start_limit(job):
+    service = unit(f"{job}.service")
+    assert "Restart" not in service
+    assert service["StartLimitIntervalSec"] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("job", "directories"),
+    [
+        ("data-sync", ["db", "exchange", "jobs/data-sync"]),
+        ("data-validation", ["db", "exchange", "jobs/data-validation"]),
+        ("sentiment-macro", ["db", "exchange", "jobs/sentiment-macro"]),
+        ("backup", ["backups/hot", "jobs/backup"]),
+        ("restore-test", ["jobs/restore-test"]),
+        ("compact", ["db", "jobs/compact"]),
+        ("backtest", ["backtest/results", "jobs/backtest"]),
+    ],
+)
+def test_writes_only_there(job, directories):
+    service = unit(f"{job}.service")
+    assert service["ProtectSystem"] == ["strict"]
+    assert service["ReadWritePaths"] == [f"-/var/lib/crypto-futures-agent/{path}" for path in directories]
+
+
+@pytest.mark.parametrize("job", ["backtest", "backup", "restore-test", "compact"])
+def test_what_needs_no_network_has_none(job):
+    service = unit(f"{job}.service")
+    assert (service["PrivateNetwork"], service["IPAddressDeny"]) == (["yes"], ["any"])
+    assert service["RestrictAddressFamilies"] == ["AF_UNIX"]
+
+
+@pytest.mark.parametrize("job", ["restore-test", "compact"])
+def test_what_judges_backups_lets_a_running_one_end_first(job):
+    assert unit(f"{job}.service")["After"] == ["backup.service"]
+    assert unit("backup.service")["Type"] == ["oneshot"]  # of other types After= only awaits the beginning
+
+
+def test_a_missing_key_is_an_empty_one():
+    service = unit("sentiment-macro.service")
+    source = f"/etc/crypto-futures-agent/credentials/{FRED_CREDENTIAL}"
+    assert service["LoadCredential"] == [f"{FRED_CREDENTIAL}:{source}"]
+    assert service["SetCredential"] == [rf"{FRED_CREDENTIAL}:\n"]  # systemd takes no empty value
+
+
+def test_compact_keeps_its_temporary_copy_where_it_measures_free_disk():
+    state = PathSettings().state_dir
+    assert unit("compact.service")["Environment"] == [f"SQLITE_TMPDIR={state}/db"]
+
+
+def test_jobs_that_can_be_held_are_the_units_that_look_for_it():
+    assert set(HOLDABLE) == set(JOBS)
 
 
 def test_exit_codes_that_no_retry_would_change():

@@ -40,13 +40,17 @@ def test_the_drop_in_for_older_systemd_is_understood(analyze, systemd_root, tmp_
     assert (said.stdout, said.stderr) == ("", "")
 
 
-# Score × 10; the kernels of the backtest need writable code, the jobs need the network.
+# Score × 10; the kernels of the backtest need writable code, some jobs need the network.
 @pytest.mark.parametrize(
     ("name", "most"),
     [
         ("backtest.service", 10),
         ("data-sync.service", 20),
         ("data-validation.service", 20),
+        ("sentiment-macro.service", 20),
+        ("backup.service", 10),
+        ("restore-test.service", 10),
+        ("compact.service", 10),
         ("hold-notice@backtest.service", 10),
     ],
 )

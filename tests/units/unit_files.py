@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
-JOBS = ("backtest", "data-sync", "data-validation")
+JOBS = (
+    "backtest",
+    "data-sync",
+    "data-validation",
+    "sentiment-macro",
+    "backup",
+    "restore-test",
+    "compact",
+)
 
 
 def keys(path: Path) -> dict[str, list[str]]:
