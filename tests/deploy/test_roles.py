@@ -67,6 +67,28 @@ def test_the_example_settings_are_the_defaults():
     assert msgspec.convert(text, Settings) == Settings()
 
 
+def test_the_example_schedule_is_the_shipped_one():
+    text = (REPOSITORY / "inventory/production/group_vars/all/main.yml").read_text(encoding="utf-8")
+    [commented] = re.findall(r"^# units_schedule:\n((?:#   .+\n)+)", text, flags=re.MULTILINE)
+    shipped = {
+        path.stem: re.findall(r"^OnCalendar=(.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for path in (REPOSITORY / "systemd").glob("*.timer")
+        if path.stem != "backtest"  # its time is a setting
+    }
+    assert yaml.safe_load(re.sub("^#   ", "", commented, flags=re.MULTILINE)) == shipped
+
+
+def test_every_secret_that_a_unit_asks_for_can_be_given():
+    asked = {
+        source
+        for path in (REPOSITORY / "systemd").glob("*.service")
+        for source in re.findall(r"^LoadCredential=(\S+)$", path.read_text("utf-8"), flags=re.MULTILINE)
+    }
+    fixed = load(REPOSITORY / "roles/app/vars/main.yml")
+    directory, known = fixed["app_credentials_directory"], fixed["app_credentials_known"]
+    assert asked == {f"{name}:{directory}/{name}" for name in known}
+
+
 @pytest.mark.parametrize("name", ["production", "staging"])
 def test_shipped_inventories_name_example_hosts_only(name):
     hosts = load(REPOSITORY / f"inventory/{name}/hosts.yml")["agents"]["hosts"]
