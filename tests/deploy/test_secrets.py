@@ -56,9 +56,7 @@ def test_secrets_become_files_for_one_reader_and_are_never_printed(secrets, tmp_
 
 def test_a_secret_that_no_unit_asks_for_is_refused(secrets, tmp_path):
     ran = secrets(tmp_path, fred_api_kye="planted0secret")
-    sentence = " ".join(ran.stdout.split())
+    refusal = "app_credentials: fred_api_kye: no unit asks for that; known are fred_api_key"
     assert ran.returncode != 0
-    assert "app_credentials: fred_api_kye: no unit asks for that; known are fred_api_key" in " ".join(
-        ran.stdout.split()
-    )
+    assert refusal in " ".join(ran.stdout.split())
     assert "planted0secret" not in ran.stdout + ran.stderr
