@@ -11,6 +11,7 @@ SCENARIO = Path(__file__).parents[1]
 DEPLOYED = yaml.safe_load((SCENARIO / "molecule.yml").read_text())["provisioner"]["inventory"]["group_vars"][
     "agents"
 ]
+TIMERS = sorted(path.name for path in (SCENARIO.parents[1] / "systemd").glob("*.timer"))
 SYMBOLS = DEPLOYED["app_settings"]["data"]["symbols"]
 HISTORY_DAYS = DEPLOYED["app_settings"]["data"]["history_days"]
 STATE = "/var/lib/crypto-futures-agent"

@@ -1,7 +1,7 @@
 """What every test on a host gets."""
 
 import pytest
-from agent_host import Agent
+from agent_host import TIMERS, Agent
 
 JOURNALED = ("data-sync", "data-validation", "backtest", "exchange-simulator")
 
@@ -21,7 +21,7 @@ def pytest_runtest_makereport(item, call):
 def agent(host):
     """The host, with its timers stopped: only the test starts jobs."""
     asked = Agent(host)
-    asked.run("systemctl stop backtest.timer data-sync.timer data-validation.timer")
+    asked.run(f"systemctl stop {' '.join(TIMERS)}")
     asked.run("systemctl reset-failed")
     yield asked
-    asked.run("systemctl start backtest.timer data-sync.timer data-validation.timer")
+    asked.run(f"systemctl start {' '.join(TIMERS)}")
