@@ -26,9 +26,15 @@ def host(tmp_path):
     """Commands that answer like a host which has data-sync.service, or like one without it."""
 
     def run(*, uid=0, load_state="loaded", **environment):
+        properties = (
+            f"LoadState={load_state}\nUser=agent-jobs\nSlice=agent-jobs.slice\n"
+            "Environment=BACKTEST_ISOLATED=1\n"
+        )
+        file = "# LoadCredential=no\nLoadCredential=key:/etc/key\nSetCredential=key:\\n\nUser=agent-jobs\n"
+        (tmp_path / "shown").write_text(properties)
+        (tmp_path / "file").write_text(file)
         (tmp_path / "systemctl").write_text(
-            f"#!/bin/sh\nprintf 'LoadState={load_state}\\nUser=agent-jobs\\nSlice=agent-jobs.slice\\n'\n"
-            "printf 'Environment=BACKTEST_ISOLATED=1\\n'\n"
+            f"#!/bin/sh\ncase $1 in show) cat {tmp_path}/shown;; cat) cat {tmp_path}/file;; esac\n"
         )
         (tmp_path / "systemd-run").write_text('#!/bin/sh\nprintf "%s\\n" systemd-run "$@"\n')
         for name in ("systemctl", "systemd-run"):
@@ -51,6 +57,8 @@ def test_root_is_moved_into_the_slice(host):
     assert {"--slice=agent-jobs.slice", "--uid=agent-jobs", "--wait", "--pipe"} <= set(command)
     assert {"--setenv=AGENT_DATA__SYMBOLS", "--setenv=LOG_LEVEL"} <= set(command)
     assert "--setenv=BACKTEST_ISOLATED=1" in command
+    secrets = [one for one in command if "Credential" in one]
+    assert secrets == ["--property=LoadCredential=key:/etc/key", r"--property=SetCredential=key:\n"]
     assert command[-5:] == ["-m", "futures_agent.cli", "data-sync", "--symbols", "BTCUSDT"]
 
 

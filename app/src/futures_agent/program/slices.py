@@ -26,7 +26,8 @@ def in_own_slice(job: str, *, same_directory: bool = False) -> None:
 
     Does nothing when the process was started by systemd, by an ordinary user, on a host without the unit,
     or when it was pointed at other settings or another state directory than the host's.
-    With `same_directory` relative paths on the command line keep their meaning.
+    The secrets that systemd hands to the unit come along. With `same_directory` relative paths on the command
+    line keep their meaning.
     """
     if os.geteuid() != 0 or not os.path.isdir("/run/systemd/system"):
         return
@@ -53,6 +54,7 @@ def in_own_slice(job: str, *, same_directory: bool = False) -> None:
             f"--slice={unit['Slice']}",
             f"--uid={unit['User']}",
             "--property=UMask=0027",
+            *(f"--property={line}" for line in _credentials(f"{job}.service")),
             *(["--same-dir"] if same_directory else []),
             *environment,
             *settings,
@@ -64,14 +66,22 @@ def in_own_slice(job: str, *, same_directory: bool = False) -> None:
 
 def _properties(unit: str, *names: str) -> dict[str, str]:
     """Return properties of a unit as systemd shows them; empty where systemd does not answer."""
+    shown = _systemctl("show", unit, *(f"--property={name}" for name in names))
+    return dict(line.split("=", 1) for line in shown if "=" in line)
+
+
+def _credentials(unit: str) -> list[str]:
+    """Return the lines of a unit that name its secrets; `systemctl show` leaves them out."""
+    lines = _systemctl("cat", unit)
+    return [line for line in lines if line.startswith(("LoadCredential=", "SetCredential="))]
+
+
+def _systemctl(*arguments: str) -> list[str]:
+    """Return the lines that systemctl prints; none where it does not answer."""
     try:
-        shown = subprocess.run(
-            ["systemctl", "show", unit, *(f"--property={name}" for name in names)],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout
+        ran = subprocess.run(
+            ["systemctl", *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
-        return {}
-    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        return []
+    return ran.stdout.splitlines()
