@@ -12,6 +12,7 @@ DEPLOYED = yaml.safe_load((SCENARIO / "molecule.yml").read_text())["provisioner"
     "agents"
 ]
 TIMERS = sorted(path.name for path in (SCENARIO.parents[1] / "systemd").glob("*.timer"))
+SERVICES = [timer.replace(".timer", ".service") for timer in TIMERS]
 SYMBOLS = DEPLOYED["app_settings"]["data"]["symbols"]
 HISTORY_DAYS = DEPLOYED["app_settings"]["data"]["history_days"]
 STATE = "/var/lib/crypto-futures-agent"
@@ -71,6 +72,14 @@ class Agent:
             "print(json.dumps([list(row) for row in db.execute(sys.argv[2])]))"
         )
         return json.loads(self.run(f"runuser -u {user} -- {PYTHON} -c '{program}' {DATABASE} \"{sql}\""))
+
+    def write(self, sql):
+        """Change the database behind the jobs' back, as the user that owns it."""
+        program = (
+            "import pathlib, sys; from futures_agent.store.database import open_writer;"
+            "open_writer(pathlib.Path(sys.argv[1])).execute(sys.argv[2])"
+        )
+        self.run(f"runuser -u agent-jobs -- {PYTHON} -c '{program}' {DATABASE} \"{sql}\"")
 
     def counts(self):
         """Return how many candles each (table, symbol) has."""

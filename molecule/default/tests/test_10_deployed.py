@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from agent_host import DATABASE, DEPLOYED, STATE
+from agent_host import DATABASE, DEPLOYED, STATE, TIMERS
 
 SHARES = {"agent": 90, "agent-live": 60, "agent-backtest": 30, "agent-jobs": DEPLOYED["units_cpu_share_jobs"]}
 MIB = 1024 * 1024
@@ -18,7 +18,12 @@ TIMES = {
     "backtest": [(23, 30)],
     "data-validation": [(1, 0)],
     "data-sync": [(0, 30), *((hour, 5) for hour in range(1, 24))],
+    "sentiment-macro": [(2, 0)],
+    "backup": [(hour, 20) for hour in range(24)],
+    "compact": [(3, 0)],
+    "restore-test": [(5, 0)],
 }
+WEEKDAYS = {"compact": [6]}  # of those that do not run every day; Sunday
 
 
 def test_nothing_failed(agent):
@@ -37,15 +42,24 @@ def test_users_cannot_log_in(host, name):
     assert (user.shell, user.home, user.group) == ("/usr/sbin/nologin", "/nonexistent", "agent-data")
 
 
-@pytest.mark.parametrize(
-    "unit", ["backtest.service", "data-sync.service", "data-validation.service", "agent-live.slice"]
-)
+@pytest.mark.parametrize("unit", [*(f"{job}.service" for job in TIMES), "agent-live.slice"])
 def test_systemd_understands_every_unit(host, unit):
     ran = host.run(f"systemd-analyze verify --man=no {unit}")
     assert (ran.stdout, ran.stderr) == ("", "")
 
 
-@pytest.mark.parametrize(("job", "most"), [("backtest", 10), ("data-sync", 20), ("data-validation", 20)])
+@pytest.mark.parametrize(
+    ("job", "most"),
+    [
+        ("backtest", 10),
+        ("data-sync", 20),
+        ("data-validation", 20),
+        ("sentiment-macro", 20),
+        ("backup", 10),
+        ("compact", 10),
+        ("restore-test", 10),
+    ],
+)
 def test_exposure_stays_low(agent, job, most):
     agent.run(f"systemd-analyze security --no-pager --threshold={most} {job}.service")
 
@@ -85,14 +99,23 @@ def test_shipped_restart_values(agent):
         assert "restart-wait backtest.service 45" in agent.show("backtest", "ExecStartPre")
 
 
+def test_every_timer_is_in_the_table():
+    assert {f"{job}.timer" for job in TIMES} == set(TIMERS)
+
+
 @pytest.mark.parametrize("job", TIMES)
 def test_next_elapse_is_the_schedule(agent, job):
     agent.run(f"systemctl start {job}.timer")
     now = dt.datetime.fromisoformat(agent.run("date --utc +%Y-%m-%dT%H:%M:%S"))
     shown = agent.show(f"{job}.timer", "NextElapseUSecRealtime")
     agent.run(f"systemctl stop {job}.timer")
-    days = (now.replace(hour=0, minute=0, second=0) + dt.timedelta(days=day) for day in (0, 1))
-    moments = [day + dt.timedelta(hours=hour, minutes=minute) for day in days for hour, minute in TIMES[job]]
+    days = (now.replace(hour=0, minute=0, second=0) + dt.timedelta(days=day) for day in range(8))
+    moments = [
+        day + dt.timedelta(hours=hour, minutes=minute)
+        for day in days
+        if day.weekday() in WEEKDAYS.get(job, range(7))
+        for hour, minute in TIMES[job]
+    ]
     expected = min(moment for moment in moments if moment > now)
     assert shown.endswith(" UTC")
     assert dt.datetime.fromisoformat(" ".join(shown.split()[1:3])) == expected
@@ -108,6 +131,7 @@ def test_next_elapse_is_the_schedule(agent, job):
         f"{STATE}/exchange/new",
         f"{STATE}/holds/new",
         f"{STATE}/jobs/data-sync/new",
+        f"{STATE}/backups/hot/new",
         "/etc/crypto-futures-agent/agent.toml",
         "/opt/crypto-futures-agent/current/bin/agentctl",
     ],
@@ -121,6 +145,6 @@ def test_the_backtest_user_cannot_read_what_belongs_to_others(agent, command):
     agent.run(f"runuser -u agent-backtest -- {command}", fails=True)
 
 
-@pytest.mark.parametrize("path", [f"{STATE}/db", f"{STATE}/exchange"])
+@pytest.mark.parametrize("path", [f"{STATE}/db", f"{STATE}/exchange", f"{STATE}/backups/hot"])
 def test_strangers_cannot_look_into_the_database(agent, path):
     agent.run(f"runuser -u nobody -- ls {path}", fails=True)

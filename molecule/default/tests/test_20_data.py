@@ -127,15 +127,7 @@ def plant_gap(agent):
     [[newest]] = agent.query("SELECT max(timestamp) FROM ohlcv_h1")
     first = newest - 8 * 24 * STEPS_MS["ohlcv_h1"]
     last = first + 5 * STEPS_MS["ohlcv_h1"]
-    write(agent, f"DELETE FROM ohlcv_h1 WHERE symbol IN ({listed}) AND timestamp BETWEEN {first} AND {last}")
-
-
-def write(agent, sql):
-    program = (
-        "import pathlib, sys; from futures_agent.store.database import open_writer;"
-        "open_writer(pathlib.Path(sys.argv[1])).execute(sys.argv[2])"
-    )
-    agent.run(f"runuser -u agent-jobs -- {PYTHON} -c '{program}' {DATABASE} \"{sql}\"")
+    agent.write(f"DELETE FROM ohlcv_h1 WHERE symbol IN ({listed}) AND timestamp BETWEEN {first} AND {last}")
 
 
 def test_sigterm_in_the_middle_leaves_a_consistent_database(agent):

@@ -5,13 +5,7 @@ import json
 import pytest
 from agent_host import PYTHON, RESULTS, STATE, SYMBOLS
 
-
-@pytest.fixture(scope="module", autouse=True)
-def candles(agent):
-    """Good candles, whatever ran before."""
-    with agent.simulator():
-        assert agent.start("data-sync") == ("success", 0)
-        assert agent.start("data-validation") == ("success", 0)
+pytestmark = pytest.mark.usefixtures("candles")
 
 
 @pytest.fixture(autouse=True)
