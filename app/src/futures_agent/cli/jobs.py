@@ -1,0 +1,105 @@
+"""One command per job: the unit of the same name runs it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from futures_agent.cli.frame import (
+    SymbolsOption,
+    TimeframesOption,
+    app,
+    effective_logged,
+    end,
+    settings_logged,
+    symbols_of,
+    timeframes_of,
+)
+from futures_agent.program.slices import in_own_slice
+
+
+@app.command("data-sync")
+def data_sync(
+    symbols: SymbolsOption = None,
+    timeframes: TimeframesOption = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Compare the newest stored candles of every series as well.")
+    ] = False,
+    repair_days: Annotated[
+        float, typer.Option("--repair-days", min=0, max=3650, help="Fetch the last days again.")
+    ] = 0.0,
+) -> None:
+    """Fetch what candles have newly closed, back-fill what is missing."""
+    from futures_agent.jobs import data_sync as job
+    from futures_agent.jobs.candle_plan import SyncScope
+
+    in_own_slice(job.NAME)
+    scope = SyncScope(
+        symbols=symbols_of(symbols), timeframes=timeframes_of(timeframes), full=full, repair_days=repair_days
+    )
+    end(job.run(settings_logged(), scope))
+
+
+@app.command("data-validation")
+def data_validation(
+    symbols: SymbolsOption = None,
+    timeframes: TimeframesOption = None,
+    repair: Annotated[
+        bool, typer.Option("--repair/--no-repair", help="Fetch again what is bad, before the verdict.")
+    ] = True,
+) -> None:
+    """Judge the stored candles; while they are bad, the backtest is blocked."""
+    from futures_agent.jobs import data_validation as job
+
+    in_own_slice(job.NAME)
+    end(job.run(settings_logged(), symbols_of(symbols), timeframes_of(timeframes), repair=repair))
+
+
+@app.command("sentiment-macro")
+def sentiment_macro(symbols: SymbolsOption = None) -> None:
+    """Collect funding, the exchange's statistics and macro series."""
+    from futures_agent.jobs import sentiment_macro as job
+
+    in_own_slice(job.NAME)
+    end(job.run(settings_logged(), symbols_of(symbols)))
+
+
+@app.command()
+def backtest(symbols: SymbolsOption = None) -> None:
+    """Backtest the strategy on the stored candles; leaves a JSON result and an HTML report."""
+    from futures_agent.jobs import backtest as job
+
+    in_own_slice(job.NAME)
+    end(job.run(effective_logged(), symbols_of(symbols)))
+
+
+@app.command()
+def backup(
+    accept_history: Annotated[
+        bool, typer.Option("--accept-history", help="Keep old candles that changed without a record.")
+    ] = False,
+) -> None:
+    """Take a verified copy of the database and of the files beside it."""
+    from futures_agent.jobs import backup as job
+
+    in_own_slice(job.NAME)
+    end(job.run(settings_logged(), accept_history=accept_history))
+
+
+@app.command("restore-test")
+def restore_test() -> None:
+    """Prove that the newest backup restores."""
+    from futures_agent.jobs import restore_test as job
+
+    in_own_slice(job.NAME)
+    end(job.run(settings_logged()))
+
+
+@app.command()
+def compact() -> None:
+    """Give unused space of the database back; refuses without a fresh backup."""
+    from futures_agent.jobs import compact as job
+
+    in_own_slice(job.NAME)
+    end(job.run(settings_logged()))
