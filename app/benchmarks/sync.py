@@ -114,8 +114,8 @@ def simulator(directory: Path) -> Iterator[Exchange]:
         process.wait(10)
 
 
-def data_sync(state: Path, url: str, scale: float, *options: str) -> Sync:
-    """Run data-sync as the timer does and return what it took; stop the benchmark where it fails."""
+def command(state: Path, url: str, scale: float, *arguments: str) -> list[str]:
+    """Return the command that runs agentctl with `arguments` against the simulated exchange."""
     settings = {
         "paths.state_dir": state,
         "exchange.rest_url": url,
@@ -126,10 +126,16 @@ def data_sync(state: Path, url: str, scale: float, *options: str) -> Sync:
     choices = [text for key, value in settings.items() for text in ("--set", f"{key}={value}")]
     config = state.with_name("agent.toml")
     config.touch()
-    command = [sys.executable, "-m", "futures_agent.cli", "--config", str(config)]
-    command += [*choices, "data-sync", *options]
+    agentctl = [sys.executable, "-m", "futures_agent.cli", "--config", str(config)]
+    return [*agentctl, *choices, *arguments]
+
+
+def data_sync(state: Path, url: str, scale: float, *options: str) -> Sync:
+    """Run data-sync as the timer does and return what it took; stop the benchmark where it fails."""
     began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command(state, url, scale, "data-sync", *options), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     assert process.stderr is not None
     with process.stderr as stream:
         errors = stream.read().decode()
