@@ -54,11 +54,14 @@ host: $(VENV)/.develop ## deploy to real systemd hosts in containers and break t
 	if molecule/prepare-controller; then $(ACTIVATED) molecule test; \
 	else echo "make host: skipped, see the line above"; test "$${CI:-}" != true; fi
 
-# systemd-analyze for the unit files; the rest of the tests needs nothing from the system.
+# systemd-analyze checks the unit files, Chromium shows the report, openssl makes a certificate.
+SYSTEM_PACKAGES := systemd chromium openssl
 system:
-	command -v systemd-analyze >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
-	  && apt-get update -qq && apt-get install -qq -y --no-install-recommends systemd >/dev/null; } \
-	  || { echo "make test: no systemd-analyze; the unit files are not checked"; test "$${CI:-}" != true; }
+	for program in systemd-analyze chromium openssl; do command -v $$program >/dev/null || missing=1; done; \
+	[ -z "$${missing:-}" ] \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	    && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SYSTEM_PACKAGES) >/dev/null; } \
+	  || { echo "make test: of $(SYSTEM_PACKAGES) some are missing; pytest says what it skips"; test "$${CI:-}" != true; }
 
 bench: $(VENV)/.develop ## speed and memory, next to backtesting.py
 	cd app && for one in store_read table_sizes backtest_speed sync import_candles backup; do ../$(BIN)/python -m benchmarks.$$one; done
