@@ -117,3 +117,21 @@ def test_a_damaged_database_never_becomes_a_backup_and_is_restored_from_one(agen
     assert not agent.host.file(f"{STATE}/db/LOCKED").exists
     assert agent.run(f"stat --format='%U %G %a' {DATABASE}") == "agent-jobs agent-data 640"
     assert agent.start("backup") == ("success", 0)
+
+
+def test_a_host_that_was_off_backs_up_before_it_compacts_and_proves(agent):
+    since = agent.now()
+    late = ("compact", "restore-test", "backup")
+    timers = " ".join(f"{job}.timer" for job in late)
+    target = "/run/systemd/system/catch-up.target"
+    agent.run(f"rm {HOT}/*.zst")
+    stamps = " ".join(f"/var/lib/systemd/timers/stamp-{job}.timer" for job in late)
+    agent.run(f"touch --date='8 days ago' {stamps}")
+    # One transaction starts them, as at boot.
+    agent.run(f"printf '[Unit]\nWants={timers}\n' > {target} && systemctl daemon-reload")
+    try:
+        agent.run("systemctl start catch-up.target")
+        for job in late:
+            agent.until(lambda job=job: f"{job} ok:" in agent.journal(f"{job}.timer", since), f"a late {job}")
+    finally:
+        agent.run(f"systemctl stop {timers}; rm {target}; systemctl daemon-reload")
