@@ -124,7 +124,7 @@ def test_a_host_that_was_off_backs_up_before_it_compacts_and_proves(agent):
     late = ("compact", "restore-test", "backup")
     timers = " ".join(f"{job}.timer" for job in late)
     target = "/run/systemd/system/catch-up.target"
-    agent.run(f"rm {HOT}/*.zst")
+    agent.run(f"rm --force {HOT}/*.zst")
     stamps = " ".join(f"/var/lib/systemd/timers/stamp-{job}.timer" for job in late)
     agent.run(f"touch --date='8 days ago' {stamps}")
     # One transaction starts them, as at boot.
