@@ -137,6 +137,36 @@ def test_nothing_is_done_while_somebody_has_it_open(
     assert [name for name in os.listdir(settings.paths.database.parent) if name.startswith(".")] == []
 
 
+@pytest.mark.parametrize(
+    ("step", "fault", "seen"),
+    [
+        ("open_elsewhere", KeyboardInterrupt(), KeyboardInterrupt),
+        ("make_directory", Retry("the evidence does not fit"), Retry),
+    ],
+)
+def test_what_ends_it_before_the_database_is_touched_leaves_nothing_locked(
+    settings: Settings,
+    kept_backup: Keep,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    fault: BaseException,
+    seen: type[BaseException],
+) -> None:
+    path = kept_backup()
+    lose_trades(settings)
+
+    def fail(place: Path) -> None:
+        if step == "open_elsewhere" or place == settings.paths.evidence:
+            raise fault
+
+    monkeypatch.setattr(restore, step, fail)
+    with pytest.raises(seen):
+        restore_database(settings, path.name)
+    assert not settings.paths.locked_flag.exists()
+    assert trades(settings.paths.database) == 0
+    assert [name for name in os.listdir(settings.paths.database.parent) if name.startswith(".")] == []
+
+
 def test_it_waits_its_turn_and_says_so_once(settings: Settings, kept_backup: Keep) -> None:
     path = kept_backup()
     impatient = settings_of(settings.paths.state, database__writer_lock_wait_s=0.5)

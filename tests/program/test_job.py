@@ -187,3 +187,17 @@ print(len(signals))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 100
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root could leave files behind that others cannot open")
+def test_root_leaves_no_files_in_another_users_database(settings, capsys):
+    settings.paths.database.parent.mkdir(parents=True)
+    os.chown(settings.paths.database.parent, 65534, -1)
+
+    def body(job):
+        with job.database_turn():
+            pytest.fail("ran")
+
+    assert run_job("data-sync", settings, body) is ExitCode.CONFIG
+    assert "run this as that user, `sudo -u nobody agentctl" in capsys.readouterr().err
+    assert list(settings.paths.database.parent.iterdir()) == []

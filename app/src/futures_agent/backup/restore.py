@@ -25,7 +25,7 @@ from futures_agent.backup.prove import unpack_and_verify
 from futures_agent.backup.restore_log import Restored, append_restored
 from futures_agent.backup.steps import step
 from futures_agent.clock import SystemClock, utc_text
-from futures_agent.errors import AgentError, Blocked, Refuse, Retry
+from futures_agent.errors import Blocked, Refuse, Retry
 from futures_agent.files import explain_os_error, make_directory, sync_directory, write_atomically
 from futures_agent.program.locks import database_turn
 from futures_agent.settings import Settings
@@ -113,13 +113,16 @@ def restore_database(
         _require_space(read_manifest(archive), new.parent)
         manifest = unpack_and_verify(archive, new)
         step("restore", 1)
+        was_locked = paths.locked_flag.exists()
         try:
             _lock_out_others(settings, archive)
-        except AgentError:
-            new.unlink()
+            evidence = _preserve(settings)
+        except BaseException:  # Ctrl-C too: the database was not touched, so nothing stays locked for it
+            new.unlink(missing_ok=True)
+            if not was_locked:
+                _unlock(paths.locked_flag)
             raise
         progress("replacing the database")
-        evidence = _preserve(settings)
         _replace(settings, new)
         append_restored(
             paths.evidence,
@@ -140,7 +143,6 @@ def restore_database(
 def _lock_out_others(settings: Settings, archive: Path) -> None:
     """Set LOCKED, so that no writer opens the database any more, then wait until nobody has it open."""
     flag = settings.paths.locked_flag
-    was_locked = flag.exists()
     said = f"restore of {archive} since {utc_text(SystemClock().now_ms())}; if it died, run it again\n"
     write_atomically(flag, said.encode())
     step("restore", 2)
@@ -148,8 +150,6 @@ def _lock_out_others(settings: Settings, archive: Path) -> None:
     while (holder := open_elsewhere(settings.paths.database)) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     if holder is not None:
-        if not was_locked:
-            _unlock(flag)
         raise Blocked(
             f"{settings.paths.database}: {holder} has it open; stop it (`systemctl stop …`) and restore again"
         )

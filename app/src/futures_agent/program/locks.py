@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import pwd
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from futures_agent.errors import Blocked, Retry
+from futures_agent.errors import Blocked, Refuse, Retry
 from futures_agent.files import explain_os_error
 
 _POLL_S = 0.1
@@ -53,7 +55,10 @@ def database_turn(
     ------
     Retry
         The bound was reached.
+    Refuse
+        Root would leave files behind that the owner of the directory cannot open.
     """
+    _require_own(path.parent)
     descriptor = _open(path)
     try:
         deadline = time.monotonic() + wait_s
@@ -67,6 +72,15 @@ def database_turn(
         yield
     finally:
         os.close(descriptor)
+
+
+def _require_own(directory: Path) -> None:
+    if os.geteuid() != 0 or not directory.is_dir() or (uid := directory.stat().st_uid) == 0:
+        return
+    owner = f"#{uid}"  # as sudo takes a number
+    with contextlib.suppress(KeyError):
+        owner = pwd.getpwuid(uid).pw_name
+    raise Refuse(f"{directory} belongs to {owner}: run this as that user, `sudo -u {owner} agentctl …`")
 
 
 def _open(path: Path) -> int:
