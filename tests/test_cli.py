@@ -1,13 +1,16 @@
 """agentctl as a person types it: exit codes, one line for each mistake, no traceback."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 
+import apsw
 import pytest
 
 from futures_agent.errors import ExitCode
+from futures_agent.store.migrate import MIGRATIONS, apply_pending
 
 
 @pytest.fixture
@@ -101,6 +104,18 @@ def test_the_database_is_created_checked_and_its_damage_told(agentctl, tmp_path)
     done = agentctl("db", "check")
     assert done.returncode == ExitCode.CORRUPT
     assert str(database) in done.stderr
+
+
+def test_a_database_whose_creation_was_interrupted_does_not_keep_the_sync_out(agentctl, tmp_path):
+    database = tmp_path / "db" / "crypto_agent.db"
+    database.parent.mkdir()
+    database.touch()
+    assert "no database yet" in agentctl("db", "check").stdout
+    with contextlib.closing(apsw.Connection(str(database))) as db:
+        apply_pending(db, MIGRATIONS[:1])
+    assert "quick_check ok" in agentctl("db", "check").stdout
+    assert "run `agentctl db migrate`" in agentctl("status").stdout.replace("│", "")
+    assert agentctl("db", "migrate").returncode == ExitCode.OK
 
 
 def test_status_works_on_an_empty_host(agentctl):

@@ -143,7 +143,7 @@ def check_database(
     from futures_agent.store.integrity import integrity_check, quick_check
 
     path = settings_logged().paths.database
-    if not path.exists():
+    if not path.exists() or path.stat().st_size == 0:  # creating it was interrupted
         print(f"{path}: no database yet; the first data-sync creates it")
         return
     seconds = integrity_check(path) if full else quick_check(path)

@@ -105,6 +105,7 @@ def judge(
 
 
 _GOOD = len(_DEFECTS)
+_LARGEST_COUNT = 2.0**53  # beyond it a double no longer counts by ones
 
 
 def _first_defect(
@@ -116,7 +117,7 @@ def _first_defect(
     optional = np.array([values[name] for name in OPTIONAL])
     outside = (low > high) | np.any([(values[name] < low) | (values[name] > high) for name in PRICES], axis=0)
     tests: list[tuple[Defect, Any]] = [
-        (Defect.NOT_A_NUMBER, wrong | (values["trades"] % 1 > 0)),
+        (Defect.NOT_A_NUMBER, wrong | (values["trades"] % 1 > 0) | (values["trades"] > _LARGEST_COUNT)),
         (Defect.MISSING, ~np.isfinite(required).all(axis=0) | np.isinf(optional).any(axis=0)),
         (Defect.NO_TIME, (times < _EARLIEST_MS) | (times >= _LATEST_MS)),
         (Defect.OFF_GRID, times % length_ms != 0),

@@ -98,10 +98,16 @@ def open_writer(
         return db
 
 
-def open_reader(database: Path, settings: DatabaseSettings = DatabaseSettings()) -> apsw.Connection:  # noqa: B008
+def open_reader(
+    database: Path,
+    settings: DatabaseSettings = DatabaseSettings(),  # noqa: B008
+    *,
+    any_schema: bool = False,
+) -> apsw.Connection:
     """Open the database read-only: nothing done through the connection can change it.
 
-    Works while a writer runs and while none does, also for a user that may write nothing at all.
+    Works while a writer runs and while none does, also for a user that may write nothing at all. With
+    `any_schema` an older schema will do: for looking at the file, not at its rows.
 
     Raises
     ------
@@ -125,7 +131,7 @@ def open_reader(database: Path, settings: DatabaseSettings = DatabaseSettings())
         db.pragma("query_only", True)
         if not is_ours(db):
             raise Refuse(f"{database}: no schema of this agent in it; run `agentctl data-sync` first")
-        if (found := schema_version(db)) < LATEST:
+        if (found := schema_version(db)) < LATEST and not any_schema:
             raise Refuse(f"{database}: schema {found}, {LATEST} is needed; run `agentctl db migrate`")
         return db
 

@@ -53,7 +53,7 @@ def find_damage(db: apsw.Connection, pragma: CheckName) -> str:
 
 def _check(database: Path, pragma: CheckName) -> float:
     started = time.monotonic()
-    with contextlib.closing(open_reader(database)) as db, database_errors(database):
+    with contextlib.closing(open_reader(database, any_schema=True)) as db, database_errors(database):
         findings = find_damage(db, pragma)
     if findings:
         raise Corrupt(f"{database}: damaged ({findings}): {WHAT_TO_DO_WITH_DAMAGE}")
