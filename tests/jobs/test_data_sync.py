@@ -176,6 +176,28 @@ def test_a_candle_that_cannot_be_is_removed_and_reported(simulator_factory, sett
     assert_complete(venue, settings)
 
 
+@pytest.mark.parametrize(("back_ms", "code"), [(5 * HOUR_MS, ExitCode.OK), (6 * HOUR_MS, ExitCode.CONFIG)])
+def test_nothing_is_removed_on_the_word_of_a_clock_that_is_far_behind(
+    simulator_factory, settings_for, capsys, back_ms, code
+):
+    venue = simulator_factory()
+    settings = settings_for(venue.url)
+    data_sync.run(settings)
+    h4 = stored(settings, Timeframe.H4, "BTCUSDT").size
+    venue.clock.set(venue.clock.now_ms() - back_ms)
+    assert data_sync.run(settings) is code
+    if code is ExitCode.OK:
+        assert_complete_tail(venue, settings)
+        return
+    assert (
+        "BTCUSDT H1: 6 stored candles lie ahead of the exchange's clock; nothing removed"
+        in capsys.readouterr().err
+    )
+    # One or two candles of H4, which is looked at first, lie ahead too: they are still there.
+    assert stored(settings, Timeframe.H4, "BTCUSDT").size == h4
+    assert stored(settings, Timeframe.H1, "BTCUSDT").size == 50 * 24
+
+
 def test_a_candle_with_contradicting_prices_is_fetched_again(simulator_factory, settings_for):
     venue = simulator_factory()
     settings = settings_for(venue.url)

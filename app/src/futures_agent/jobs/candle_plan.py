@@ -8,6 +8,7 @@ import apsw
 import msgspec
 
 from futures_agent.clock import DAY_MS
+from futures_agent.errors import Refuse
 from futures_agent.market.instrument import Instrument
 from futures_agent.market.quality import Hole, holes_in, is_confirmed
 from futures_agent.market.timeframe import Timeframe
@@ -16,6 +17,7 @@ from futures_agent.store.candles import read_timestamps, remove_impossible, surv
 from futures_agent.store.holes import read_holes
 
 Suspects = Mapping[tuple[str, Timeframe], Sequence[Hole]]
+_MOST_AHEAD = 5  # candles of a series not closed yet; more are not damage: the time is wrong
 
 
 class SyncScope(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,13 +68,22 @@ def make_plan(
         A writer.
     now_ms : int
         Exchange time, ms UTC.
+
+    Raises
+    ------
+    Refuse
+        So many candles lie ahead of `now_ms` that it must be wrong; nothing was removed of any series.
     """
+    frames = scope.timeframes or settings.data.frames
+    last_closed = {
+        frame: frame.last_closed_open(now_ms - settings.exchange.close_grace_ms) for frame in frames
+    }
+    _refuse_wrong_time(db, symbols, last_closed)
     plans, removed = [], {}
     settled_ms = now_ms - int(settings.sync.hole_settled_days * DAY_MS)
     thorough = scope.full or scope.repair_days > 0
-    for timeframe in scope.timeframes or settings.data.frames:
+    for timeframe, last in last_closed.items():
         confirmed = read_holes(db, timeframe, confirmed_before_ms=settled_ms if thorough else None)
-        last = timeframe.last_closed_open(now_ms - settings.exchange.close_grace_ms)
         for symbol in symbols:
             start = timeframe.open_of(now_ms - settings.data.history_days * DAY_MS)
             start = max(start, timeframe.open_of(instruments[symbol].onboard_ms))
@@ -93,6 +104,20 @@ def make_plan(
             if ranges:
                 plans.append(SeriesPlan(symbol=symbol, timeframe=timeframe, ranges=ranges, last=last))
     return Plan(series=plans, removed=removed)
+
+
+def _refuse_wrong_time(
+    db: apsw.Connection, symbols: Sequence[str], last_closed: Mapping[Timeframe, int]
+) -> None:
+    """Raise Refuse where a series goes so far on that the exchange's clock, not the series, is wrong."""
+    for timeframe, last in last_closed.items():
+        for symbol in symbols:
+            ahead = read_timestamps(db, timeframe, symbol, last + 1, 2**62).size
+            if ahead > _MOST_AHEAD:
+                raise Refuse(
+                    f"{symbol} {timeframe.name}: {ahead} stored candles lie ahead of the exchange's clock; "
+                    "nothing removed; check exchange.rest_url and the time it tells"
+                )
 
 
 def _again(
