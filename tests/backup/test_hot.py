@@ -38,7 +38,7 @@ def test_entries_come_newest_first_and_foreign_files_are_none(tier: HotTier, kep
         "db_backup_20261120.db.zst",
         "db_backup_20261120T09.db.zst",
     ]
-    newest = tier.newest()
+    newest = tier.newest(NOW)
     assert newest is not None
     assert newest.name == "hot/db_backup_20261120T13.db.zst"
     assert tier.entries()[2].daily
@@ -55,7 +55,7 @@ def test_a_damaged_one_is_listed_with_its_fault_and_is_not_the_newest(
     assert first.manifest is None
     assert "manifest is torn" in str(first.fault)
     assert second.path == good
-    assert tier.newest() == second
+    assert tier.newest(NOW) == second
 
 
 def test_one_is_found_by_name_with_and_without_tier_and_by_path(tier: HotTier, kept_backup: Keep) -> None:
@@ -79,7 +79,7 @@ def test_hourly_copies_go_after_a_day_and_daily_ones_after_two_weeks(
 ) -> None:
     for hours in (0, 1, 23, 24, 25, 30):
         kept_backup(NOW - hours * HOUR_MS, sha256=f"h{hours}")
-    for days in (0, 13, 14, 15, 16):
+    for days in range(17):
         kept_backup(NOW - days * DAY_MS, daily=True, sha256=f"d{days}")
     (tier.directory / files_name(NOW - 30 * HOUR_MS, daily=False)).write_bytes(b"")
     (tier.directory / files_name(NOW - HOUR_MS, daily=False)).write_bytes(b"")
@@ -103,12 +103,46 @@ def test_the_newest_good_ones_and_the_newest_proven_one_stay_however_old(
 ) -> None:
     for days in range(60, 66):
         path = kept_backup(NOW - days * DAY_MS, sha256=f"s{days}")
-    bad = kept_backup(NOW - 59 * DAY_MS, sha256="bad")
+    bad = kept_backup(NOW - 62 * DAY_MS - HOUR_MS, sha256="bad")
     bad.write_bytes(b"torn")
     assert path.exists()
     tier.prune(BackupSettings(keep_at_least=2), NOW, {"s63", "s65"})
     assert [entry.manifest.sha256 for entry in tier.entries() if entry.manifest] == ["s60", "s61", "s63"]
     assert not bad.exists()  # a damaged one is nothing to fall back on
+
+
+def test_a_clock_that_jumps_ahead_ages_what_there_is_by_one_day(tier: HotTier, kept_backup: Keep) -> None:
+    for hours in range(1, 24):
+        kept_backup(NOW - hours * HOUR_MS)
+    for days in range(13):
+        kept_backup(NOW - days * DAY_MS, daily=True)
+    wrong = NOW + 40 * DAY_MS
+    for later in (0, 1, 2):  # it stays wrong for some runs
+        kept_backup(wrong + later * HOUR_MS)
+        tier.prune(BackupSettings(), wrong + later * HOUR_MS, set())
+    assert [entry.named_ms for entry in tier.entries() if entry.daily] == [
+        NOW - NOW % DAY_MS - days * DAY_MS for days in range(13)
+    ]
+    kept_backup(NOW)  # the clock is right again
+    newest = tier.newest(NOW)
+    assert newest is not None
+    assert newest.path.name == database_name(NOW, daily=False)
+
+
+def test_what_is_dated_in_the_future_is_not_what_there_is_to_fall_back_on(
+    tier: HotTier, kept_backup: Keep
+) -> None:
+    for ahead in (40, 41, 42):
+        kept_backup(NOW + ahead * DAY_MS, sha256="proven")
+    for days in range(60, 63):
+        kept_backup(NOW - days * DAY_MS, sha256=f"s{days}")
+    tier.prune(BackupSettings(keep_at_least=2), NOW, {"proven", "s62"})
+    kept = [entry.manifest.sha256 for entry in tier.entries() if entry.manifest]
+    assert kept == ["proven", "proven", "proven", "s60", "s61", "s62"]
+    newest = tier.newest(NOW)
+    assert newest is not None
+    assert newest.taken_ms == NOW - 60 * DAY_MS
+    assert tier.newest(NOW - 70 * DAY_MS) is None
 
 
 def test_what_a_killed_run_left_is_removed(tier: HotTier) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from backup_world import build_state, settings_of
 from futures_agent.backup.take import take_backup
-from futures_agent.clock import HOUR_MS, SystemClock
+from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS, SystemClock
 from futures_agent.errors import ExitCode
 from futures_agent.jobs import compact
 from futures_agent.program.job import Job
@@ -83,6 +83,22 @@ def test_an_old_backup_is_not_enough(
     monkeypatch.setattr(compact, "SystemClock", LaterClock)
     assert compact.run(settings) is ExitCode.BLOCKED
     assert "the newest good backup is 3.0 h old, at most 2 h allowed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "told"),
+    [
+        (10 * MINUTE_MS, "the newest good backup is dated 10 min in the future; see `timedatectl`"),
+        (40 * DAY_MS, "there is no good backup"),
+    ],
+)
+def test_a_backup_from_the_future_is_not_enough(
+    settings: Settings, capsys: pytest.CaptureFixture[str], ahead_ms: int, told: str
+) -> None:
+    shutil.rmtree(settings.paths.hot_backups)
+    take_backup(settings, SystemClock().now_ms() + ahead_ms)
+    assert compact.run(settings) is ExitCode.BLOCKED
+    assert told in capsys.readouterr().err
 
 
 def test_a_backup_damaged_since_is_not_enough(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from backup_world import build_state, settings_of
 from futures_agent.backup.listing import list_backups, print_backups
 from futures_agent.backup.proofs import read_proofs
 from futures_agent.backup.take import take_backup
-from futures_agent.clock import HOUR_MS, SystemClock
+from futures_agent.clock import DAY_MS, HOUR_MS, SystemClock
 from futures_agent.errors import ExitCode
 from futures_agent.jobs import restore_test
 from futures_agent.settings import Settings
@@ -97,6 +97,29 @@ def test_an_old_newest_backup_fails(
     monkeypatch.setattr(restore_test, "SystemClock", LaterClock)
     assert restore_test.run(settings) is ExitCode.FAILED
     assert "3.0 h old, at most 2 h allowed: see `systemctl status backup.service`" in capsys.readouterr().err
+
+
+def test_what_is_dated_in_the_future_is_not_tested_as_the_newest_but_told(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take_backup(settings, SystemClock().now_ms() + 40 * DAY_MS)
+    assert restore_test.run(settings) is ExitCode.FAILED
+    told = capsys.readouterr().err
+    assert "integrity and digests good; but hot/db_backup_" in told
+    assert "is dated in the future" in told
+    (proof,) = read_proofs(settings.paths.job("restore-test"))
+    assert proof.passed
+
+
+def test_only_backups_from_the_future_are_none_to_rely_on(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(settings.paths.hot_backups)
+    take_backup(settings, SystemClock().now_ms() + 40 * DAY_MS)
+    assert restore_test.run(settings) is ExitCode.FAILED
+    assert "restores, but is dated 40" in capsys.readouterr().err
+    (proof,) = read_proofs(settings.paths.job("restore-test"))
+    assert not proof.passed
 
 
 def test_what_a_killed_test_left_is_in_nobodys_way(settings: Settings) -> None:

@@ -20,6 +20,7 @@ from futures_agent.settings import BackupSettings
 TIER = "hot"
 _NAME = re.compile(r"(?:db|files)_backup_(\d{4})(\d\d)(\d\d)(?:T(\d\d))?\.(?:db|tar)\.zst")
 _WORK = ".partial"
+_CLOCK_STEP_MS = HOUR_MS  # a backup from further ahead of now was dated by a clock that was wrong
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +36,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         return f"{TIER}/{self.path.name}"
+
+    @property
+    def taken_ms(self) -> int:
+        """When it was made, ms UTC; of a damaged one what its name says."""
+        return self.manifest.taken_ms if self.manifest is not None else self.named_ms
+
+    def ahead_of(self, now_ms: int) -> bool:
+        """Whether it is dated in the future: a clock was wrong when it was made, or is now."""
+        return self.taken_ms > now_ms + _CLOCK_STEP_MS
 
 
 def database_name(moment_ms: int, *, daily: bool) -> str:
@@ -88,11 +98,12 @@ class HotTier:
                     fault=fault,
                 )
             )
-        return sorted(found, key=lambda entry: (_taken_ms(entry), not entry.daily), reverse=True)
+        return sorted(found, key=lambda entry: (entry.taken_ms, not entry.daily), reverse=True)
 
-    def newest(self) -> Entry | None:
-        """Return the newest good backup."""
-        return next((entry for entry in self.entries() if entry.manifest is not None), None)
+    def newest(self, now_ms: int) -> Entry | None:
+        """Return the newest good backup that is not dated in the future."""
+        good = (entry for entry in self.entries() if entry.manifest is not None)
+        return next((entry for entry in good if not entry.ahead_of(now_ms)), None)
 
     def find(self, name: str) -> Path:
         """Return the backup that a person named: `hot/NAME`, `NAME` or a path."""
@@ -139,18 +150,24 @@ class HotTier:
         """Remove what is past its retention; return the names.
 
         Never removed: the newest `keep_at_least` good backups, and the newest that was proven to restore
-        (`proven` holds the digests of those).
+        (`proven` holds the digests of those). Backups dated in the future count for neither.
         """
-        good = [(entry.path.name, entry.manifest) for entry in self.entries() if entry.manifest is not None]
+        good = [
+            (entry.path.name, entry.manifest)
+            for entry in self.entries()
+            if entry.manifest is not None and not entry.ahead_of(now_ms)
+        ]
         moments = dict.fromkeys(manifest.taken_ms for _, manifest in good)  # a daily one is an hourly one too
         trusted = [manifest.taken_ms for _, manifest in good if manifest.sha256 in proven]
         kept = {*list(moments)[: settings.keep_at_least], *trusted[:1]}
         spared = {name for name, manifest in good if manifest.taken_ms in kept}
         spared |= {name.replace("db_", "files_").replace(".db.", ".tar.") for name in spared}
         removed = []
-        for path in self._files("*_backup_*.zst"):
-            match = _NAME.fullmatch(path.name)
-            if match is None or path.name in spared or not _expired(match, settings, now_ms):
+        matches = [(path, _NAME.fullmatch(path.name)) for path in self._files("*_backup_*.zst")]
+        found = [(path, match) for path, match in matches if match is not None]
+        ages = _lived_ms({_moment(match) for _, match in found}, now_ms)
+        for path, match in found:
+            if path.name in spared or not _expired(match, settings, ages):
                 continue
             try:
                 path.unlink()
@@ -168,11 +185,22 @@ def _moment(match: re.Match[str]) -> int:
     return parse_utc(f"{year}-{month}-{day}T{hour}:00")
 
 
-def _taken_ms(entry: Entry) -> int:
-    return entry.manifest.taken_ms if entry.manifest is not None else entry.named_ms
+def _lived_ms(moments: set[int], now_ms: int) -> dict[int, int]:
+    """Return how old a backup of each moment is, where a time without any backup counts one day at most.
+
+    A clock that jumps ahead thus ages what there is by a day, however far it jumps; what is dated in the
+    future has no age.
+    """
+    ages: dict[int, int] = {}
+    age_ms, later_ms = 0, now_ms
+    for moment in sorted((moment for moment in moments if moment <= now_ms), reverse=True):
+        age_ms += min(later_ms - moment, DAY_MS)
+        ages[moment] = age_ms
+        later_ms = moment
+    return ages
 
 
-def _expired(match: re.Match[str], settings: BackupSettings, now_ms: int) -> bool:
+def _expired(match: re.Match[str], settings: BackupSettings, ages: dict[int, int]) -> bool:
     hourly = match[4] is not None
     kept_ms = settings.keep_hourly_h * HOUR_MS if hourly else settings.keep_daily_days * DAY_MS
-    return now_ms - _moment(match) > kept_ms
+    return ages.get(_moment(match), 0) > kept_ms

@@ -11,10 +11,12 @@ from futures_agent.backup.contents import Damage, differences
 from futures_agent.backup.hot import Entry
 from futures_agent.backup.proofs import Proof
 from futures_agent.backup.snapshot import examine
-from futures_agent.clock import HOUR_MS, age_text
+from futures_agent.clock import HOUR_MS, MINUTE_MS, age_text
 from futures_agent.errors import Corrupt
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings import BackupSettings
+
+CLOCK_TOLERANCE_MS = 5 * MINUTE_MS  # a backup from further ahead of now says nothing about its age
 
 _RESTORED = "restored.db"
 
@@ -103,6 +105,11 @@ def shortcomings(manifest: Manifest, settings: BackupSettings, now_ms: int) -> s
             "expected: `agentctl data-sync` fills the database, backup.min_h4_candles is the limit"
         )
     age_ms = now_ms - manifest.taken_ms
+    if age_ms < -CLOCK_TOLERANCE_MS:
+        return (
+            f"the newest backup restores, but is dated {age_text(-age_ms / 1000)} in the future: "
+            "see `timedatectl`, and run `agentctl backup` when the clock is right"
+        )
     if age_ms > settings.max_age_h * HOUR_MS:
         return (
             f"the newest backup restores, but is {age_text(age_ms / 1000)} old, at most "

@@ -77,7 +77,7 @@ def take_backup(
         snapshot = take_snapshot(settings.paths.database, copy, settings.database)
         step("backup", 4)
         if not accept_history:
-            _require_settled_history(settings, tier, snapshot.contents)
+            _require_settled_history(settings, tier.newest(now_ms), snapshot.contents)
         manifest = Manifest(
             taken_ms=now_ms,
             database_bytes=snapshot.size,
@@ -146,7 +146,9 @@ def _require_database(database: Path) -> None:
 
 def _require_space(settings: Settings, tier: HotTier, now_ms: int) -> None:
     """Make room by removing what is past its retention; refuse before the disk is filled."""
-    needed = _needed_bytes(settings.paths.database, tier.newest()) + settings.backup.reserve_mb * 1_000_000
+    needed = (
+        _needed_bytes(settings.paths.database, tier.newest(now_ms)) + settings.backup.reserve_mb * 1_000_000
+    )
     if shutil.disk_usage(tier.directory).free < needed:
         tier.prune(settings.backup, now_ms, _proven(settings))
     free = shutil.disk_usage(tier.directory).free
@@ -166,8 +168,7 @@ def _needed_bytes(database: Path, newest: Entry | None) -> int:
     return raw + int(raw * share)
 
 
-def _require_settled_history(settings: Settings, tier: HotTier, contents: Contents) -> None:
-    newest = tier.newest()
+def _require_settled_history(settings: Settings, newest: Entry | None, contents: Contents) -> None:
     if newest is None or newest.manifest is None:
         return
     before = newest.manifest

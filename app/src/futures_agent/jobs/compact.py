@@ -12,6 +12,7 @@ import msgspec
 
 from futures_agent.backup.archive import unpack
 from futures_agent.backup.hot import HotTier
+from futures_agent.backup.prove import CLOCK_TOLERANCE_MS
 from futures_agent.backup.steps import step
 from futures_agent.clock import HOUR_MS, SystemClock, age_text
 from futures_agent.errors import Blocked, Corrupt, ExitCode, Interrupted, Retry
@@ -95,11 +96,17 @@ def _watch(job: Job, db: apsw.Connection) -> None:
 
 def _require_backup(settings: Settings) -> None:
     """Insist on a backup that is fresh and still reads back."""
-    newest = HotTier(settings.paths.hot_backups).newest()
+    now_ms = SystemClock().now_ms()
+    newest = HotTier(settings.paths.hot_backups).newest(now_ms)
     limit_h = settings.compact.backup_max_age_h
     if newest is None or newest.manifest is None:
         raise Blocked("compact: there is no good backup; run `agentctl backup` first")
-    age_ms = SystemClock().now_ms() - newest.manifest.taken_ms
+    age_ms = now_ms - newest.manifest.taken_ms
+    if age_ms < -CLOCK_TOLERANCE_MS:
+        raise Blocked(
+            f"compact: the newest good backup is dated {age_text(-age_ms / 1000)} in the future; "
+            "see `timedatectl`, and run `agentctl backup` when the clock is right"
+        )
     if age_ms > limit_h * HOUR_MS:
         raise Blocked(
             f"compact: the newest good backup is {age_text(age_ms / 1000)} old, at most {limit_h:g} h "
