@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from futures_agent.clock import DAY_MS, HOUR_MS
-from futures_agent.errors import ExitCode
+from futures_agent.errors import ExitCode, Interrupted
 from futures_agent.jobs import data_sync, data_validation
 from futures_agent.jobs.candle_plan import SyncScope
 from futures_agent.market.timeframe import Timeframe
@@ -105,6 +105,34 @@ def test_a_repair_that_fails_is_said_and_the_block_stays(synced, settings_for, c
     assert "repair: failed: " in said
     assert "HTTP 503" in said
     assert blocks(settings)
+
+
+def test_a_repair_that_is_killed_leaves_the_failing_verdict_and_what_was_known(synced, monkeypatch):
+    _, settings = synced
+    assert data_validation.run(settings) is ExitCode.OK
+    known = [["BTCUSDT", "H4", 1_760_054_400_000]]
+    path = settings.paths.job("data-validation") / "report.json"
+    path.write_bytes(msgspec.json.encode({**report_of(settings), "exchanges_own": known}))
+    plant_gap(settings, 3)
+
+    def killed(*_, **__):
+        raise Interrupted("told to stop")
+
+    monkeypatch.setattr(data_sync, "synchronise", killed)
+    assert data_validation.run(settings) is ExitCode.INTERRUPTED
+    fault = "ETHUSDT H1: gap of 3 candles, at most 2 allowed"
+    assert report_of(settings)["faults"] == blocks(settings) == [fault]
+    assert report_of(settings)["exchanges_own"] == known
+
+
+def test_a_repair_ends_at_its_limit_with_a_verdict(synced, settings_for, capsys):
+    venue, _ = synced
+    settings = settings_for(venue.url, sync__repair_limit_s=0.3)
+    plant_gap(settings, 3)
+    venue.add_fault(Fault(how="late", delay_ms=500, count=10_000, path="/fapi/v1/klines"))
+    assert data_validation.run(settings) is ExitCode.FAILED
+    assert "repair: failed: not done within 0.3 s" in capsys.readouterr().err
+    assert blocks(settings) == ["ETHUSDT H1: gap of 3 candles, at most 2 allowed"]
 
 
 def test_a_repair_does_not_wait_for_the_database_for_ever(synced, settings_for, capsys):

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from futures_agent.errors import ExitCode, Interrupted, Refuse
+from futures_agent.errors import ExitCode, Interrupted, Refuse, Retry
 from futures_agent.jobs import data_sync
 from futures_agent.jobs.candle_fetch import Attempts, fetch_all
 from futures_agent.jobs.candle_plan import SeriesPlan
@@ -128,6 +128,16 @@ def test_the_client_is_closed_before_its_workers_are_waited_for(settings_for):
     attempts = Attempts(settings.sync, job.stopping, 1.0)
     with pytest.raises(Refuse, match="451"):
         fetch_all(client, plans, settings, attempts, job, lambda _: None)
+    assert client.closed.is_set()
+
+
+def test_fetching_ends_at_the_limit_though_its_workers_still_wait(settings_for):
+    settings = settings_for("http://127.0.0.1:9")
+    client, job = OneRefusesOthersWait(), Job("data-sync", settings, Reporter("data-sync"))
+    plan = SeriesPlan(symbol="BTCUSDT", timeframe=Timeframe.H1, ranges=((0, 0),), last=0)
+    attempts = Attempts(settings.sync, job.stopping, 1.0, limit_s=0.3)
+    with pytest.raises(Retry, match="what was fetched is stored"):
+        fetch_all(client, [plan], settings, attempts, job, lambda _: None)
     assert client.closed.is_set()
 
 

@@ -47,7 +47,7 @@ class Attempts:
     time_scale : float
         How much faster than the host's clock the exchange's runs (1, except with a simulator).
     limit_s : float, optional
-        So many host seconds from now on nothing is tried again.
+        So many host seconds from now on nothing is tried again, and `check_time` raises.
     """
 
     def __init__(
@@ -61,8 +61,14 @@ class Attempts:
         self._settings = settings
         self._stopping = stopping
         self._scale = time_scale
+        self._limit_s = limit_s
         self._deadline = time.monotonic() + limit_s
         self._waits: dict[int, float] = {}  # thread -> end of its declared, bounded wait
+
+    def check_time(self) -> None:
+        """Raise Retry once the limit is past."""
+        if time.monotonic() > self._deadline:
+            raise Retry(f"not done within {self._limit_s:g} s; what was fetched is stored")
 
     def waiting_until(self, until_monotonic_s: float) -> None:
         """Declare that the calling thread waits, at most until then (`time.monotonic`)."""
@@ -125,6 +131,8 @@ def fetch_all(
     ------
     Interrupted
         Told to stop: what was taken is stored.
+    Retry
+        The limit of `attempts` is past: what was taken is stored.
     Refuse
         The settings are wrong in a way that every series would meet.
     """
@@ -169,6 +177,7 @@ def _drain(
 ) -> None:
     """Take pieces until all work is done; the first worker that raised ends it all."""
     while True:
+        attempts.check_time()
         # Asked before the queue is: what a finished worker put is in the queue by then.
         finished = all(future.done() for future in futures)
         try:

@@ -73,7 +73,7 @@ def synchronise(
     Raises
     ------
     Retry
-        The exchange does not answer, or another job kept the database.
+        The exchange does not answer, another job kept the database, or the limit of `attempts` is past.
     Refuse
         Nothing that could be fetched was asked for, or the settings are wrong.
     Interrupted, Corrupt, Blocked
@@ -83,6 +83,7 @@ def synchronise(
 
     def waiting(until_ms: int) -> None:  # exchange time
         job.still_waiting()
+        attempts.check_time()
         left_s = (until_ms - client.clock.now_ms()) / 1000 / settings.exchange.time_scale
         attempts.waiting_until(time.monotonic() + left_s + 1.0)
 

@@ -3,7 +3,7 @@
 Freshness, coverage, continuity, grid, prices and the agreement of the timeframes, measured against exchange
 time. Bad data repair themselves: what the exchange can repair is fetched again, once, and judged again. The
 verdict is a JSON report beside the run records; a failing one also leaves the block flag, which the next
-passing one clears.
+passing one clears. It is there before the repair begins: one that is killed must not leave the last verdict.
 """
 
 from __future__ import annotations
@@ -97,6 +97,8 @@ def _repaired(job: Job, report: DataReport) -> DataReport:
     news = report.oddities - known
     if report.passed and not news:
         return msgspec.structs.replace(report, exchanges_own=sorted(known & report.oddities))
+    if not report.passed:
+        _publish(job.settings.paths, msgspec.structs.replace(report, exchanges_own=sorted(known)))
     complete, what = _repair(job, report, news)
     again = _judge(job, None, None)
     own = again.oddities if complete else known & again.oddities
