@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from futures_agent.backup.contents import WEEK_MS, Contents, WeekDigest
-from futures_agent.backup.history import unrecorded_changes
+from futures_agent.backup.history import is_another_database, unrecorded_changes
 
 WEEK = 2900 * WEEK_MS
 SETTLED = WEEK + 2 * WEEK_MS
@@ -38,6 +39,16 @@ def test_a_change_needs_an_explanation(after: Contents, expected: list[str]) -> 
     found = unrecorded_changes(BEFORE, after, settled_until_ms=SETTLED)
     assert len(found) == len(expected)
     assert all(text in line for text, line in zip(expected, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "another"),
+    [("a", "b", True), ("a", "a", False), ("", "b", False), ("a", "", False), ("", "", False)],
+)
+def test_only_two_known_identities_tell_databases_apart(before: str, after: str, another: bool) -> None:
+    older = msgspec.structs.replace(BEFORE, identity=before)
+    newer = msgspec.structs.replace(BEFORE, identity=after)
+    assert is_another_database(older, newer) is another
 
 
 def test_the_week_and_the_table_are_named() -> None:

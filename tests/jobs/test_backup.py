@@ -14,6 +14,7 @@ import pytest
 from backup_world import build_state, settings_of
 from futures_agent.backup import take
 from futures_agent.backup.archive import unpack
+from futures_agent.backup.evidence_files import count_files
 from futures_agent.backup.hot import HotTier
 from futures_agent.backup.proofs import Proof, append_proof
 from futures_agent.backup.restore import restore_database
@@ -88,11 +89,11 @@ def test_an_hourly_and_the_daily_one_and_the_files_beside(
         "files_backup_20261120T14.tar.zst",
     ]
     line = capsys.readouterr().out
-    assert "backup ok: hot/db_backup_20261120T14.db.zst: 11,162 rows, " in line
+    assert "backup ok: hot/db_backup_20261120T14.db.zst: 11,163 rows, " in line
     assert "verified; kept as db_backup_20261120.db.zst too; 4 files beside it" in line
     record = RunLog(settings.paths.job("backup")).recent()[-1]
     assert record.outcome == "ok"
-    assert record.counts["rows"] == 11_162
+    assert record.counts["rows"] == 11_163
 
 
 def test_the_first_backup_from_two_o_clock_on_is_the_daily_one(settings: Settings, clock: list[int]) -> None:
@@ -155,9 +156,11 @@ def test_a_flipped_bit_in_an_old_number_is_found_by_the_backup_before(
     assert backup.run(settings) is ExitCode.OK
     before = kept(settings)
     flip_a_stored_number(settings)
+    (settings.paths.state / "incidents" / "later.jsonl").write_text("{}\n")
     clock[0] += HOUR_MS
     assert backup.run(settings) is ExitCode.FAILED
     assert kept(settings) == before
+    assert count_files(settings.paths.hot_backups / "files_backup_20261120.tar.zst") == 5  # one was new
     told = capsys.readouterr().err
     assert "what is settled changed since hot/db_backup_20261120T14.db.zst without a record: ohlcv_" in told
     assert "`agentctl backup --accept-history` keeps them as they are" in told
@@ -186,6 +189,31 @@ def test_a_compaction_between_two_backups_is_no_damage(settings: Settings, clock
     assert compact.run(lenient) is ExitCode.OK
     clock[0] += 1
     assert backup.run(settings) is ExitCode.OK
+
+
+def test_another_database_is_a_new_baseline_and_said(
+    settings: Settings, clock: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The remedy for a database without any good backup: move it away and fetch the candles again."""
+    assert backup.run(settings) is ExitCode.OK
+    assert "another database" not in capsys.readouterr().out
+    for path in settings.paths.database.parent.glob("crypto_agent.db*"):
+        path.unlink()
+    write(settings, "INSERT INTO candle_holes VALUES ('BTCUSDT', 'H1', 0, 0, 0)")
+    clock[0] += HOUR_MS
+    assert backup.run(settings) is ExitCode.OK
+    assert "another database than before: new baseline" in capsys.readouterr().out
+    clock[0] += HOUR_MS
+    assert backup.run(settings) is ExitCode.OK
+    assert "another database" not in capsys.readouterr().out
+    first, *_, last = HotTier(settings.paths.hot_backups).entries()
+    assert first.manifest is not None
+    assert last.manifest is not None
+    assert first.manifest.contents.identity != last.manifest.contents.identity
+    restore_database(settings, last.name)  # a restored one is the one it was
+    clock[0] += HOUR_MS
+    restored = take.take_backup(settings, clock[0])
+    assert restored.manifest.contents.identity == last.manifest.contents.identity
 
 
 def test_after_a_restore_the_restored_history_is_the_measure(settings: Settings, clock: list[int]) -> None:

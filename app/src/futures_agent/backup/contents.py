@@ -49,6 +49,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     schema: str  # digest of every table, index and trigger as it was created, hex
     tables: dict[str, TableDigest]
     weeks: dict[str, dict[int, WeekDigest]]  # candle table -> first ms of the week -> its candles
+    identity: str = ""  # which database it is; empty where that is not known
 
     @property
     def rows(self) -> int:
@@ -79,7 +80,11 @@ def read_contents(db: apsw.Connection) -> Contents:
             else:
                 tables[name] = _digest_table(db, name)
         return Contents(
-            schema_version=schema_version(db), schema=_digest_schema(db), tables=tables, weeks=weeks
+            schema_version=schema_version(db),
+            schema=_digest_schema(db),
+            tables=tables,
+            weeks=weeks,
+            identity=_identity(db),
         )
 
 
@@ -126,6 +131,12 @@ def _rewrites(db: apsw.Connection) -> dict[str, dict[int, int]]:
         for table, week, rewrites in db.execute("SELECT candles, week, rewrites FROM candle_rewrites"):
             found.setdefault(table, {})[week] = rewrites
     return found
+
+
+def _identity(db: apsw.Connection) -> str:
+    if not db.table_exists("main", "database_identity"):
+        return ""  # a schema from before there was one
+    return str(db.execute("SELECT id FROM database_identity").get or "")
 
 
 def _digest_table(db: apsw.Connection, table: str) -> TableDigest:

@@ -15,6 +15,12 @@ from futures_agent.clock import utc_text
 _GONE = WeekDigest(0, "")
 
 
+def is_another_database(before: Contents, after: Contents) -> bool:
+    """Whether the two are known to be of different databases, which have no common history."""
+    known = bool(before.identity and after.identity)
+    return known and before.identity != after.identity
+
+
 def unrecorded_changes(before: Contents, after: Contents, *, settled_until_ms: int) -> list[str]:
     """Return what changed in the schema and in settled weeks without a record; empty when nothing did.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +13,14 @@ from futures_agent.backup import hot
 from futures_agent.backup.archive import Manifest, unpack, write_archive
 from futures_agent.backup.contents import Contents
 from futures_agent.backup.evidence_files import Archived, archive_files
-from futures_agent.backup.history import unrecorded_changes
+from futures_agent.backup.history import is_another_database, unrecorded_changes
 from futures_agent.backup.hot import Entry, HotTier
 from futures_agent.backup.proofs import last_passed, read_proofs
 from futures_agent.backup.restore_log import last_restored_ms
 from futures_agent.backup.snapshot import take_snapshot
 from futures_agent.backup.steps import step
 from futures_agent.clock import DAY_MS, HOUR_MS
-from futures_agent.errors import Page, Refuse, Retry
+from futures_agent.errors import AgentError, Page, Refuse, Retry
 from futures_agent.settings import Settings
 
 _COMPRESSED_SHARE = 0.6  # of the database, where no earlier backup tells; candles come to 0.49
@@ -33,6 +34,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest
     daily: str | None  # its second name, where it is the daily one too
     files: Archived
+    another_database: bool  # than the one of the backup before: nothing was compared
     pruned: tuple[str, ...]
 
 
@@ -76,8 +78,13 @@ def take_backup(
         copy = work / "copy.db"
         snapshot = take_snapshot(settings.paths.database, copy, settings.database)
         step("backup", 4)
-        if not accept_history:
-            _require_settled_history(settings, tier.newest(now_ms), snapshot.contents)
+        newest = tier.newest(now_ms)
+        if newest is not None and not accept_history:
+            try:
+                _require_settled_history(settings, newest, snapshot.contents)
+            except Page:
+                _keep_files_alone(settings, tier, work, now_ms)
+                raise
         manifest = Manifest(
             taken_ms=now_ms,
             database_bytes=snapshot.size,
@@ -92,13 +99,18 @@ def take_backup(
         progress("verifying the archive")
         unpack(archive, None)
         step("backup", 7)
-        return _keep(settings, tier, archive, manifest, progress)
+        return _keep(settings, tier, archive, manifest, newest, progress)
     finally:
         tier.end_work()
 
 
 def _keep(
-    settings: Settings, tier: HotTier, archive: Path, manifest: Manifest, progress: Callable[[str], None]
+    settings: Settings,
+    tier: HotTier,
+    archive: Path,
+    manifest: Manifest,
+    before: Entry | None,
+    progress: Callable[[str], None],
 ) -> Taken:
     """Give everything its final name and prune; from here on nothing of the database can be lost."""
     now_ms = manifest.taken_ms
@@ -106,9 +118,7 @@ def _keep(
     tier.keep(archive, name)
     step("backup", 8)
     progress("archiving the files beside the database")
-    files = archive.with_name("files")
-    archived = archive_files(settings.paths.state, settings.backup.extra, files)
-    tier.keep(files, hot.files_name(now_ms, daily=False))
+    archived = _keep_files(settings, tier, archive.parent, hot.files_name(now_ms, daily=False))
     step("backup", 9)
     daily = None
     if _is_daily(settings, tier, now_ms):
@@ -124,8 +134,25 @@ def _keep(
         manifest=manifest,
         daily=daily,
         files=archived,
+        another_database=before is not None and _is_another(before, manifest.contents),
         pruned=tuple(pruned),
     )
+
+
+def _keep_files(settings: Settings, tier: HotTier, work: Path, name: str) -> Archived:
+    files = work / "files"
+    archived = archive_files(settings.paths.state, settings.backup.extra, files)
+    tier.keep(files, name)
+    return archived
+
+
+def _keep_files_alone(settings: Settings, tier: HotTier, work: Path, now_ms: int) -> None:
+    """Keep the files beside a database that is not kept itself.
+
+    Under the day's name, so that every hour replaces it: nothing is pruned until somebody has decided.
+    """
+    with contextlib.suppress(AgentError):  # what the caller has to tell matters more
+        _keep_files(settings, tier, work, hot.files_name(now_ms, daily=True))
 
 
 def _is_daily(settings: Settings, tier: HotTier, now_ms: int) -> bool:
@@ -168,10 +195,14 @@ def _needed_bytes(database: Path, newest: Entry | None) -> int:
     return raw + int(raw * share)
 
 
-def _require_settled_history(settings: Settings, newest: Entry | None, contents: Contents) -> None:
-    if newest is None or newest.manifest is None:
-        return
+def _is_another(before: Entry, contents: Contents) -> bool:
+    return before.manifest is not None and is_another_database(before.manifest.contents, contents)
+
+
+def _require_settled_history(settings: Settings, newest: Entry, contents: Contents) -> None:
     before = newest.manifest
+    if before is None or _is_another(newest, contents):
+        return
     if before.taken_ms <= last_restored_ms(settings.paths.evidence):
         return  # what was restored may be older: the first backup after it is the new measure
     changes = unrecorded_changes(

@@ -44,6 +44,7 @@ def _outcome(job: Job, taken: Taken) -> Outcome:
     parts = [
         f"{taken.name}: {manifest.contents.rows:,} rows, {sizes}, verified",
         *([f"kept as {taken.daily} too"] if taken.daily else []),
+        *(["another database than before: new baseline"] if taken.another_database else []),
         f"{taken.files.files} files beside it",
         *([f"not readable: {', '.join(taken.files.unreadable[:3])}"] if taken.files.unreadable else []),
         *([f"{len(taken.pruned)} old ones removed"] if taken.pruned else []),
