@@ -13,7 +13,7 @@ import pytest
 from futures_agent.backtest.result_files import read_latest
 from futures_agent.clock import DAY_MS, MINUTE_MS, parse_utc
 from futures_agent.errors import ExitCode
-from futures_agent.jobs import backtest, data_sync
+from futures_agent.jobs import backtest, data_sync, data_validation
 from futures_agent.market.universe import Member, Standing
 from futures_agent.program.blocks import set_block
 from futures_agent.program.holds import set_hold
@@ -108,6 +108,22 @@ def test_held_and_blocked_do_not_run(synced, capsys):
 def test_data_that_went_bad_after_validation_block_too(synced, capsys):
     assert run(changed(synced, "data", stale_after_h_h1=0.1)) is ExitCode.BLOCKED
     assert "the candles are not good: H1: coverage 0.0%" in capsys.readouterr().err
+
+
+def test_what_the_exchange_itself_contradicts_does_not_block(synced, capsys):
+    strict = changed(changed(synced, "data", max_disagreements=0), "strategy", timeframe="H4")
+    with contextlib.closing(open_writer(strict.paths.database)) as db:
+        odd = db.execute("SELECT max(timestamp) FROM ohlcv_h4 WHERE symbol = 'ETHUSDT'").get
+        db.execute(
+            "UPDATE ohlcv_h4 SET volume = volume / 2 WHERE symbol = 'ETHUSDT' AND timestamp = ?", (odd,)
+        )
+    assert run(strict) is ExitCode.BLOCKED
+    assert "ETHUSDT H4: 1 candles contradict the finer timeframe" in capsys.readouterr().err
+    data_validation.run(synced, repair=False)
+    report = strict.paths.job("data-validation") / "report.json"
+    known = {"exchanges_own": [["ETHUSDT", "H4", odd]]}
+    report.write_bytes(msgspec.json.encode(msgspec.json.decode(report.read_bytes()) | known))
+    assert run(strict) in (ExitCode.OK, ExitCode.GATE_FAILED)
 
 
 def test_no_database_says_what_to_do(settings_for, capsys):

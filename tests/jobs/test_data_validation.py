@@ -8,6 +8,7 @@ import pytest
 
 from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.errors import ExitCode, Interrupted
+from futures_agent.health.status import gather
 from futures_agent.jobs import data_sync, data_validation
 from futures_agent.jobs.candle_plan import SyncScope
 from futures_agent.market.timeframe import Timeframe
@@ -222,16 +223,28 @@ def test_a_candle_that_contradicts_its_timeframes_is_fetched_again(synced, kind)
     np.testing.assert_array_equal(stored(settings), truth)
 
 
+@pytest.mark.parametrize("most", [5, 0])
 def test_what_the_exchange_itself_contradicts_is_fetched_again_once_and_then_only_warned_of(
-    simulator_factory, settings_for, tmp_path
+    simulator_factory, settings_for, tmp_path, most
 ):
-    settings = contradicting_exchange(simulator_factory, settings_for, tmp_path)
+    settings = contradicting_exchange(simulator_factory, settings_for, tmp_path, data__max_disagreements=most)
     assert data_sync.run(settings) is ExitCode.OK
     for repaired in (1, 0):
         assert data_validation.run(settings) is ExitCode.OK
         run = RunLog(settings.paths.job("data-validation")).recent()[-1]
         assert (run.counts["repaired"], run.counts["disagreeing"]) == (repaired, 1)
+    assert data_validation.run(settings, repair=False) is ExitCode.OK
     assert report_of(settings)["warnings"] == ["H4: candles contradict the finer timeframe: BTCUSDT 1"]
+    assert len(report_of(settings)["exchanges_own"]) == 1
+    assert gather(settings).data.faults == []
+
+
+def test_a_contradiction_that_nobody_fetched_again_is_a_fault(simulator_factory, settings_for, tmp_path):
+    settings = contradicting_exchange(simulator_factory, settings_for, tmp_path, data__max_disagreements=0)
+    assert data_sync.run(settings) is ExitCode.OK
+    assert data_validation.run(settings, repair=False) is ExitCode.FAILED
+    fault = "BTCUSDT H4: 1 candles contradict the finer timeframe, at most 0 tolerated"
+    assert blocks(settings) == gather(settings).data.faults == [fault]
 
 
 def test_odd_candles_that_could_not_be_fetched_again_are_not_forgotten(synced, settings_for):
@@ -257,7 +270,7 @@ def test_nothing_is_fetched_while_a_person_holds_data_sync(synced, capsys):
     assert "data-sync is held since" in capsys.readouterr().err
 
 
-def contradicting_exchange(simulator_factory, settings_for, tmp_path):
+def contradicting_exchange(simulator_factory, settings_for, tmp_path, **changes):
     """An exchange with one H4 candle that is not what its H1 candles make up."""
     start = 1_760_054_400_000
     header = "symbol,open_time,open,high,low,close,volume"
@@ -274,7 +287,9 @@ def contradicting_exchange(simulator_factory, settings_for, tmp_path):
         start_ms=start + 10 * DAY_MS + 1_000_000,
         untradable_symbols=False,
     )
-    return settings_for(venue.url, data__symbols="BTCUSDT", data__timeframes="H4,H1", data__history_days=8)
+    return settings_for(
+        venue.url, data__symbols="BTCUSDT", data__timeframes="H4,H1", data__history_days=8, **changes
+    )
 
 
 def test_no_database_is_bad_input_that_says_what_to_do(settings_for, capsys):

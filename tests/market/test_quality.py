@@ -124,6 +124,17 @@ def test_a_few_disagreements_warn_and_many_are_a_fault():
     ]
 
 
+def test_what_the_exchange_itself_contradicts_warns_and_is_no_fault():
+    own = {("BTCUSDT", "H1", at) for at in range(3)} | {("ETHUSDT", "H1", 3), ("BTCUSDT", "H4", 4)}
+    assert found([disagreeing(5)], exchanges_own=own) == []
+    assert found([disagreeing(6)], exchanges_own=own) == [
+        "BTCUSDT H1: 3 candles contradict the finer timeframe, at most 2 tolerated"
+    ]
+    assert warnings([disagreeing(5)], untraded_candles=9) == [
+        "H1: candles contradict the finer timeframe: BTCUSDT 5"
+    ]
+
+
 def test_warnings_name_the_worst_series():
     series = [disagreeing(count, f"S{count}") for count in range(6)]
     assert warnings(series, untraded_candles=9) == [

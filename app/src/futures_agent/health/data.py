@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
 
 import apsw
 import msgspec
@@ -13,6 +15,7 @@ from futures_agent.market.candle import Candles
 from futures_agent.market.quality import (
     FrameQuality,
     Hole,
+    Oddity,
     SeriesQuality,
     faults,
     judge_series,
@@ -27,7 +30,7 @@ from futures_agent.store.instruments import read_instruments
 from futures_agent.store.universe import read_excluded
 
 REPORT_SCHEMA = 2
-Oddity = tuple[str, str, int]  # symbol, timeframe, open time
+REPORT = "report.json"  # data-validation's last verdict, in its directory
 
 
 class DataReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +58,15 @@ class DataReport(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
+def read_exchanges_own(directory: Path) -> set[Oddity]:
+    """Return what the last report in `directory` knows as the exchange's own; without one, nothing."""
+    try:
+        last = msgspec.json.decode((directory / REPORT).read_bytes(), type=DataReport)
+    except (OSError, msgspec.DecodeError):
+        return set()
+    return set(last.exchanges_own)
+
+
 def assess(
     db: apsw.Connection,
     settings: DataSettings,
@@ -62,6 +74,7 @@ def assess(
     now_ms: int,
     symbols: Sequence[str] | None = None,
     timeframes: Sequence[Timeframe] | None = None,
+    exchanges_own: AbstractSet[Oddity] = frozenset(),
 ) -> DataReport:
     """Judge the last `history_days` of candles of the chosen symbols and timeframes.
 
@@ -74,6 +87,8 @@ def assess(
     symbols, timeframes : optional
         Default: those of the settings. Symbols that the agent does not follow at the moment (delisted,
         halted, …) are excluded, with the reason; one too young for a candle is not expected to have any.
+    exchanges_own : set of Oddity
+        Contradictions that are the exchange's own, from `read_exchanges_own`: warned of, but no fault.
     """
     instruments = read_instruments(db)
     wanted = list(dict.fromkeys(symbols or settings.followed(instruments)))
@@ -96,6 +111,7 @@ def assess(
         coverage_min=settings.coverage_min,
         max_gap_candles=settings.max_gap_candles,
         max_disagreements=settings.max_disagreements,
+        exchanges_own=exchanges_own,
     )
     if len(excluded) > settings.excluded_max * len(wanted):
         found.insert(
@@ -103,7 +119,7 @@ def assess(
             f"{len(excluded)} of {len(wanted)} symbols are excluded, at most "
             f"{settings.excluded_max:.0%} may be; correct data.symbols",
         )
-    return DataReport(
+    report = DataReport(
         checked_at_ms=now_ms,
         frames=summaries,
         series=every,
@@ -111,6 +127,7 @@ def assess(
         faults=found,
         warnings=warnings(every, untraded_candles=settings.zero_volume_candles),
     )
+    return msgspec.structs.replace(report, exchanges_own=sorted(exchanges_own & report.oddities))
 
 
 def _judge_symbol(

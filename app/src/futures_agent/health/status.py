@@ -10,7 +10,7 @@ from futures_agent.backtest.result_files import ResultSummary, read_latest
 from futures_agent.clock import SystemClock
 from futures_agent.errors import AgentError
 from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
-from futures_agent.health.data import DataReport, assess
+from futures_agent.health.data import DataReport, assess, read_exchanges_own
 from futures_agent.program.blocks import read_block
 from futures_agent.program.holds import HOLDABLE, Hold, read_hold
 from futures_agent.program.records import RunLog, RunRecord
@@ -62,7 +62,8 @@ def gather(settings: Settings) -> Status:
             database_errors(paths.database),
             closing(open_reader(paths.database, settings.database)) as db,
         ):
-            data = assess(db, settings.data, now_ms=exchange_now_ms)
+            own = read_exchanges_own(paths.job("data-validation"))
+            data = assess(db, settings.data, now_ms=exchange_now_ms, exchanges_own=own)
     except AgentError as error:
         data_fault = str(error)
     latest, latest_fault = None, None

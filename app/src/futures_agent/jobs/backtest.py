@@ -19,7 +19,7 @@ from futures_agent.backtest.result_files import Incomplete, prune_results, write
 from futures_agent.clock import DAY_MS, MINUTE_MS, SystemClock, utc_text
 from futures_agent.errors import AgentError, Blocked, ExitCode, Interrupted
 from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
-from futures_agent.health.data import DataReport, assess
+from futures_agent.health.data import DataReport, assess, read_exchanges_own
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.program.blocks import refuse_if_blocked
 from futures_agent.program.job import Job, Outcome, run_job, took
@@ -107,7 +107,8 @@ def _good_data(settings: Settings, timeframes: Sequence[Timeframe], now_ms: int)
         database_errors(settings.paths.database),
         closing(open_reader(settings.paths.database, settings.database)) as db,
     ):
-        report = assess(db, settings.data, now_ms=now_ms, timeframes=timeframes)
+        own = read_exchanges_own(settings.paths.job("data-validation"))
+        report = assess(db, settings.data, now_ms=now_ms, timeframes=timeframes, exchanges_own=own)
     if not report.passed:
         raise Blocked(f"the candles are not good: {report.faults[0]}; `agentctl data-sync` repairs them")
     return report

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 
 import msgspec
@@ -18,9 +19,9 @@ import msgspec
 from futures_agent.errors import AgentError, Corrupt, ExitCode, Interrupted
 from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
 from futures_agent.files import write_atomically
-from futures_agent.health.data import DataReport, Oddity, assess
+from futures_agent.health.data import REPORT, DataReport, assess, read_exchanges_own
 from futures_agent.health.data_screen import print_report
-from futures_agent.market.quality import Hole
+from futures_agent.market.quality import Hole, Oddity
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.program.blocks import clear_block, set_block
 from futures_agent.program.holds import refuse_if_held
@@ -29,7 +30,6 @@ from futures_agent.settings import PathSettings, Settings
 from futures_agent.store.database import database_errors, open_reader
 
 NAME = "data-validation"
-REPORT = "report.json"
 _log = logging.getLogger(__name__)
 
 
@@ -55,9 +55,10 @@ def run(
 def _validate(
     job: Job, symbols: Sequence[str] | None, timeframes: Sequence[Timeframe] | None, repair: bool
 ) -> Outcome:
-    report = _judge(job, symbols, timeframes)
+    known = read_exchanges_own(job.settings.paths.job(NAME))
+    report = _judge(job, symbols, timeframes, known)
     if symbols is None and timeframes is None:
-        report = _repaired(job, report) if repair else report
+        report = _repaired(job, report, known) if repair else report
         _publish(job.settings.paths, report)
     print_report(report)
     return Outcome(
@@ -76,7 +77,12 @@ def _validate(
     )
 
 
-def _judge(job: Job, symbols: Sequence[str] | None, timeframes: Sequence[Timeframe] | None) -> DataReport:
+def _judge(
+    job: Job,
+    symbols: Sequence[str] | None,
+    timeframes: Sequence[Timeframe] | None,
+    exchanges_own: AbstractSet[Oddity],
+) -> DataReport:
     settings = job.settings
     job.reporter.status("judging the candles")
     clock = ExchangeClock.load(settings.paths.exchange_state / CLOCK_FILE)
@@ -84,34 +90,30 @@ def _judge(job: Job, symbols: Sequence[str] | None, timeframes: Sequence[Timefra
         database_errors(settings.paths.database),
         closing(open_reader(settings.paths.database, settings.database)) as db,
     ):
-        return assess(db, settings.data, now_ms=clock.now_ms(), symbols=symbols, timeframes=timeframes)
+        return assess(
+            db,
+            settings.data,
+            now_ms=clock.now_ms(),
+            symbols=symbols,
+            timeframes=timeframes,
+            exchanges_own=exchanges_own,
+        )
 
 
-def _repaired(job: Job, report: DataReport) -> DataReport:
+def _repaired(job: Job, report: DataReport, known: AbstractSet[Oddity]) -> DataReport:
     """Return the verdict after what looks bad was fetched again; `report` itself where nothing does.
 
     What is odd in the same way after it was fetched again is the exchange's own: the report remembers
-    it, so that it is not fetched each night.
+    it (`known` is what the last one did), so that it is neither fetched nor a fault each night.
     """
-    known = _known_oddities(job.settings.paths)
     news = report.oddities - known
     if report.passed and not news:
-        return msgspec.structs.replace(report, exchanges_own=sorted(known & report.oddities))
+        return report
     if not report.passed:
         _publish(job.settings.paths, msgspec.structs.replace(report, exchanges_own=sorted(known)))
     complete, what = _repair(job, report, news)
-    again = _judge(job, None, None)
-    own = again.oddities if complete else known & again.oddities
-    return msgspec.structs.replace(again, repair=what, exchanges_own=sorted(own))
-
-
-def _known_oddities(paths: PathSettings) -> set[Oddity]:
-    """Return what the last report says is the exchange's own; of none or another schema, nothing."""
-    try:
-        last = msgspec.json.decode((paths.job(NAME) / REPORT).read_bytes(), type=DataReport)
-    except (OSError, msgspec.DecodeError):
-        return set()
-    return set(last.exchanges_own)
+    again = _judge(job, None, None, known | news if complete else known)
+    return msgspec.structs.replace(again, repair=what)
 
 
 def _repair(job: Job, report: DataReport, oddities: Iterable[Oddity]) -> tuple[bool, str]:

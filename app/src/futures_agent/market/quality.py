@@ -7,7 +7,7 @@ warning, that a person should know.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ from futures_agent.market.candle import Candles
 from futures_agent.market.timeframe import Timeframe
 
 Hole = tuple[int, int]  # first and last missing open time
+Oddity = tuple[str, str, int]  # symbol, timeframe, open time of a candle that contradicts others
 
 
 class SeriesQuality(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,8 +167,13 @@ def faults(
     coverage_min: float,
     max_gap_candles: int,
     max_disagreements: int,
+    exchanges_own: Collection[Oddity] = (),
 ) -> list[str]:
-    """Return, as sentences, why these data must not be traded or backtested on; empty when they may."""
+    """Return, as sentences, why these data must not be traded or backtested on; empty when they may.
+
+    What the exchange itself contradicts (`exchanges_own`, fetched again and still the same) is no fault:
+    nothing could ever mend it.
+    """
     found = [
         f"{frame.timeframe}: coverage {frame.coverage:.1%} of {frame.symbols} symbols, "
         f"at least {coverage_min:.0%} needed (fresh and present)"
@@ -186,9 +192,10 @@ def faults(
             found.append(f"{place}: {one.forming} candles that have not closed yet")
         if one.bad_prices:
             found.append(f"{place}: {one.bad_prices} candles with contradicting prices")
-        if len(one.disagreeing) > max_disagreements:
+        doubtful = sum((one.symbol, one.timeframe, at) not in exchanges_own for at in one.disagreeing)
+        if doubtful > max_disagreements:
             found.append(
-                f"{place}: {len(one.disagreeing)} candles contradict the finer timeframe, "
+                f"{place}: {doubtful} candles contradict the finer timeframe, "
                 f"at most {max_disagreements} tolerated"
             )
     return found
