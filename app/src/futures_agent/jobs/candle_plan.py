@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import apsw
 import msgspec
 
-from futures_agent.clock import DAY_MS
+from futures_agent.clock import DAY_MS, utc_text
 from futures_agent.errors import Refuse
 from futures_agent.market.instrument import Instrument
 from futures_agent.market.quality import Hole, holes_in, is_confirmed
@@ -17,7 +17,10 @@ from futures_agent.store.candles import read_timestamps, remove_impossible, surv
 from futures_agent.store.holes import read_holes
 
 Suspects = Mapping[tuple[str, Timeframe], Sequence[Hole]]
-_MOST_AHEAD = 5  # candles of a series not closed yet; more are not damage: the time is wrong
+# Stored candles this far ahead of the exchange are no mishap to clear away (the exchange gives two days
+# back): the time it tells is wrong.
+_AHEAD_MS = 2 * DAY_MS
+_MOST_AHEAD = 5  # candles beyond that: a few are damage, to be removed like any other
 
 
 class SyncScope(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,11 +115,11 @@ def _refuse_wrong_time(
     """Raise Refuse where a series goes so far on that the exchange's clock, not the series, is wrong."""
     for timeframe, last in last_closed.items():
         for symbol in symbols:
-            ahead = read_timestamps(db, timeframe, symbol, last + 1, 2**62).size
-            if ahead > _MOST_AHEAD:
+            ahead = read_timestamps(db, timeframe, symbol, last + _AHEAD_MS + 1, 2**62)
+            if ahead.size > _MOST_AHEAD:
                 raise Refuse(
-                    f"{symbol} {timeframe.name}: {ahead} stored candles lie ahead of the exchange's clock; "
-                    "nothing removed; check exchange.rest_url and the time it tells"
+                    f"{symbol} {timeframe.name}: stored candles reach to {utc_text(int(ahead[-1]))}, days "
+                    "ahead of the exchange's clock; nothing removed; check exchange.rest_url and the time it tells"
                 )
 
 
