@@ -119,7 +119,7 @@ def _refuse_wrong_time(
             if ahead.size > _MOST_AHEAD:
                 raise Refuse(
                     f"{symbol} {timeframe.name}: stored candles reach to {utc_text(int(ahead[-1]))}, days "
-                    "ahead of the exchange's clock; nothing removed; check exchange.rest_url and the time it tells"
+                    "ahead of the exchange's clock; nothing removed; check exchange.rest_url and its time"
                 )
 
 
