@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, TypeVar, cast
@@ -25,6 +26,7 @@ from weakref import WeakSet
 import numpy as np
 
 from futures_agent.errors import AgentError, Refuse, Retry
+from futures_agent.plain import run_plain
 
 KernelT = TypeVar("KernelT", bound=Callable[..., Any])
 _KERNELS: WeakSet[Callable[..., Any]] = WeakSet()
@@ -124,6 +126,11 @@ class Compiled:
         others = sorted(self._directory.parent.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)
         for path in others[: -(_GENERATIONS_KEPT - 1)]:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def runner(function: KernelT, cache_dir: Path | None) -> Callable[..., Any]:
+    """Return how to run a kernel over record arrays: compiled, or plain where there is no cache."""
+    return partial(run_plain, function) if cache_dir is None else Compiled(function, cache_dir)
 
 
 def _copy(function: FunctionType, names: dict[str, Any]) -> FunctionType:

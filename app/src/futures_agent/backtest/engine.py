@@ -6,29 +6,23 @@ the live trader's source; given a compile cache, through numba, with the same bi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from futures_agent.backtest.deciding import OnProgress, decide
 from futures_agent.backtest.panel import Panel, Series, end_to_end
 from futures_agent.backtest.portfolio import ACCOUNT, POSITION, TERMS, Book, Market, run_portfolio
 from futures_agent.backtest.records import EQUITY, TRADE, Simulation
-from futures_agent.clock import utc_text
-from futures_agent.compiled import Compiled, bind, is_kernel, kernel
-from futures_agent.errors import AgentError, Refuse
+from futures_agent.compiled import runner
 from futures_agent.execution.funding import SETTLEMENT, settlements
 from futures_agent.execution.rounding import rules_of
-from futures_agent.market.candle import CANDLE
-from futures_agent.plain import run_plain
 from futures_agent.risk.sizing import Rejection, limits_of
 from futures_agent.settings.tree import CostSettings, RiskSettings
-from futures_agent.strategy.strategy import BAR, SIGNAL, Strategy
-
-OnProgress = Callable[[str, int, int], None]  # stage, symbols done, symbols in all
+from futures_agent.strategy.strategy import Strategy
 
 
 def simulate(
@@ -67,7 +61,7 @@ def simulate(
         Bad parameters, or a strategy that fails on every symbol.
     """
     chosen = strategy.read_params(params)
-    signals, failures = _decide(panel, strategy, chosen, compile_cache, on_progress)
+    signals, failures = decide(panel, strategy, chosen, compile_cache, on_progress)
     funding, assumed = _settlements(panel, costs)
     timeline = panel.timeline
     market = Market(
@@ -82,7 +76,7 @@ def simulate(
         finer_offsets=panel.finer.offsets,
     )
     book = _empty_book(market, initial_equity)
-    _run(run_portfolio, compile_cache)(market, book, _terms(panel, risk, costs), limits_of(risk))
+    runner(run_portfolio, compile_cache)(market, book, _terms(panel, risk, costs), limits_of(risk))
     trades = book.trades[: int(book.account["trades"][0])].copy()
     rejections = {Rejection(code).name: int(count) for code, count in enumerate(book.rejections) if count}
     warnings = [*panel.warnings, *failures, *assumed]
@@ -98,84 +92,6 @@ def simulate(
         candles=panel.candle_count,
         warnings=tuple(warnings),
     )
-
-
-@kernel
-def step_through(bars: Any, state: Any, params: Any, signals: Any) -> None:
-    """Call the strategy's step once per bar; `state` and `params` are arrays of one record."""
-    for row in range(len(bars)):
-        strategy_step(state[0], bars[row], params[0], signals[row])
-
-
-@kernel
-def strategy_step(state: Any, bar: Any, params: Any, signal: Any) -> None:
-    """Stand for the step of the strategy under test, which `bind` puts here."""
-    raise NotImplementedError
-
-
-def _decide(
-    panel: Panel,
-    strategy: Strategy,
-    params: NDArray[np.void],
-    compile_cache: Path | None,
-    on_progress: OnProgress | None,
-) -> tuple[NDArray[np.void], list[str]]:
-    """Return one SIGNAL per candle of the panel, and a warning per failure."""
-    signals = np.zeros(len(panel.candles.records), SIGNAL)
-    run = _run(
-        bind(step_through, strategy_step=strategy.step),
-        compile_cache if is_kernel(strategy.step) else None,
-    )
-    failures: list[str] = []
-    for index, symbol in enumerate(panel.symbols):
-        bars = _bars(panel, strategy, index)
-        decided = np.zeros(len(bars), SIGNAL)
-        try:
-            run(bars, np.zeros(1, strategy.state), params, decided)
-            decided = decided[bars["timeframe_ms"] == panel.timeframe.ms]
-            _require_sound(decided, panel.candles.of(index)["timestamp"])
-            signals[panel.candles.offsets[index] : panel.candles.offsets[index + 1]] = decided
-        except AgentError:  # refused, or told to stop
-            raise
-        except Exception as error:  # a user's code may raise anything; the other symbols go on
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            failures.append(f"left out, strategy {strategy.name} failed on {symbol}: {reason}")
-        if on_progress is not None:
-            on_progress("signals", index + 1, len(panel.symbols))
-    if len(failures) == len(panel.symbols):
-        raise Refuse(f"strategy {strategy.name} failed on every symbol; the first: {failures[0]}")
-    return signals, failures
-
-
-def _run(function: Callable[..., Any], compile_cache: Path | None) -> Callable[..., Any]:
-    return partial(run_plain, function) if compile_cache is None else Compiled(function, compile_cache)
-
-
-def _bars(panel: Panel, strategy: Strategy, index: int) -> NDArray[np.void]:
-    """Return one symbol's bars of all the strategy's timeframes in order of close, higher ones first."""
-    wanted = [(panel.timeframe, panel.candles)]
-    wanted += [(timeframe, panel.higher[timeframe]) for timeframe in strategy.timeframes]
-    parts = []
-    for timeframe, series in wanted:
-        part = np.zeros(len(series.of(index)), BAR)
-        for name in CANDLE.names or ():
-            part[name] = series.of(index)[name]
-        part["timeframe_ms"] = timeframe.ms
-        parts.append(part)
-    if len(parts) == 1:
-        return parts[0]
-    bars = np.concatenate(parts)
-    return bars[np.lexsort([-bars["timeframe_ms"], bars["timestamp"] + bars["timeframe_ms"]])]
-
-
-def _require_sound(signals: NDArray[np.void], times: NDArray[np.int64]) -> None:
-    """Refuse to trade on distances that are negative or no numbers, and on sides other than +1, 0, −1."""
-    sound = np.abs(signals["entry"]) <= 1
-    for name in ("stop_distance", "target_distance"):
-        sound &= np.isfinite(signals[name]) & (signals[name] >= 0)
-    if not sound.all():
-        row = int(np.argmin(sound))
-        raise ValueError(f"impossible signal {signals[row]} on the bar of {utc_text(int(times[row]))}")
 
 
 def _settlements(panel: Panel, costs: CostSettings) -> tuple[Series, list[str]]:

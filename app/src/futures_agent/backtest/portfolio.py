@@ -48,6 +48,8 @@ POSITION = np.dtype(
         ("mark_price", np.float64),  # the last close
         ("fees", np.float64),
         ("funding", np.float64),
+        ("slippage", np.float64),  # of the entry, quote units
+        ("reasons", np.int64),
         ("next_settlement", np.int64),  # row of the first funding instant not yet paid
     ]
 )
@@ -141,7 +143,7 @@ def exit_on_signal(market: Market, book: Book, terms: Any, symbol: int) -> None:
     if asked or signal.entry == -position.side:
         candle = market.candles[row]
         price = market_fill(-position.side, candle.open, terms.slippage)
-        close_position(book, symbol, candle.timestamp, price, _SIGNAL, terms.taker_fee)
+        close_position(book, symbol, candle.timestamp, price, candle.open, _SIGNAL, terms.taker_fee)
 
 
 @kernel
@@ -198,6 +200,8 @@ def open_position(market: Market, book: Book, terms: Any, symbol: int, quantity:
     position.bankruptcy_price = bankruptcy_price(side, price, terms.leverage)
     position.fees = quantity * price * terms.taker_fee
     position.funding = 0.0
+    position.slippage = quantity * abs(price - candle.open)
+    position.reasons = signal.reasons
     position.next_settlement = first_row_from(
         market.settlements,
         market.settlement_offsets[symbol],
@@ -228,12 +232,17 @@ def exit_within_bar(market: Market, book: Book, terms: Any, symbol: int) -> None
         price, fee = level, terms.maker_fee
     elif reason == LIQUIDATION:
         price, fee = level, terms.taker_fee + market.rules[symbol].liquidation_fee
-    close_position(book, symbol, candle.timestamp, price, reason, fee)
+    close_position(book, symbol, candle.timestamp, price, level, reason, fee)
 
 
 @kernel
-def close_position(book: Book, symbol: int, time: int, price: float, reason: int, fee: float) -> None:
-    """Fill an exit, write the trade and make the symbol flat; `fee` is a share of the notional."""
+def close_position(
+    book: Book, symbol: int, time: int, price: float, level: float, reason: int, fee: float
+) -> None:
+    """Fill an exit, write the trade and make the symbol flat.
+
+    `level` is the price before slippage, `fee` a share of the notional.
+    """
     position, account = book.positions[symbol], book.account[0]
     trade = book.trades[account.trades]
     exit_fee = position.quantity * price * fee
@@ -251,6 +260,8 @@ def close_position(book: Book, symbol: int, time: int, price: float, reason: int
     trade.fees = position.fees + exit_fee
     trade.funding = position.funding
     trade.net_pnl = trade.gross_pnl - trade.fees + trade.funding
+    trade.slippage = position.slippage + position.quantity * abs(price - level)
+    trade.reasons = position.reasons
     account.cash += trade.gross_pnl - exit_fee
     account.trades += 1
     position.side = 0

@@ -36,6 +36,8 @@ TRADE = np.dtype(
         ("fees", np.float64),  # entry + exit + liquidation fee, ≥ 0
         ("funding", np.float64),  # received (+) or paid (−)
         ("net_pnl", np.float64),  # gross_pnl − fees + funding
+        ("slippage", np.float64),  # what fills worse than the market's price cost; in gross_pnl already
+        ("reasons", np.int64),  # of the entry, see Strategy.reasons
     ]
 )
 

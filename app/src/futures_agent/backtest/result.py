@@ -54,6 +54,7 @@ class StrategyRun(msgspec.Struct, frozen=True):
 
     name: str
     params: dict[str, Any]
+    reasons: tuple[str, ...] = ()  # what the bits of a trade's `reasons` mean
 
 
 class Versions(msgspec.Struct, frozen=True):
@@ -90,6 +91,8 @@ class TradeColumns(msgspec.Struct, frozen=True):
     fees: list[float]
     funding: list[float]
     net_pnl: list[float]
+    slippage: list[float]
+    reasons: list[int]  # bit n: `strategy.reasons[n]` spoke for the entry
 
 
 class EquityColumns(msgspec.Struct, frozen=True):
@@ -197,8 +200,10 @@ def run_id(started_ms: int) -> str:
 
 
 def _strategy_run(chosen: StrategySettings) -> StrategyRun:
-    (params,) = load_strategy(chosen.name).read_params(chosen.params)
-    return StrategyRun(chosen.name, {name: params[name].item() for name in params.dtype.names})
+    strategy = load_strategy(chosen.name)
+    (params,) = strategy.read_params(chosen.params)
+    used = {name: params[name].item() for name in params.dtype.names}
+    return StrategyRun(chosen.name, used, strategy.reasons)
 
 
 def _data_range(simulation: Simulation) -> DataRange | None:

@@ -10,7 +10,8 @@ import apsw
 import numpy as np
 from msgspec.structs import replace
 
-from futures_agent.backtest.engine import OnProgress, simulate
+from futures_agent.backtest.deciding import OnProgress
+from futures_agent.backtest.engine import simulate
 from futures_agent.backtest.panel import Panel, ReadCandles, build_panel, load_panel
 from futures_agent.backtest.records import Simulation
 from futures_agent.clock import DAY_MS

@@ -27,12 +27,15 @@ SIGNAL = np.dtype(
         ("exit_short", np.bool_),
         ("stop_distance", np.float64),  # price units, ≥ 0
         ("target_distance", np.float64),  # price units, ≥ 0
+        ("reasons", np.int64),  # bit n set: the strategy's `reasons[n]` spoke for the entry
     ]
 )
 
 _FIELD_TYPES: dict[type, type] = {bool: np.bool_, int: np.int64, float: np.float64}
 
 _LARGEST = 2**63 - 1  # what an int64 holds; no length, price or multiple comes near it
+
+_MOST_REASONS = 62  # bits of an int64 that never touch its sign
 
 Step = Callable[[Any, Any, Any, Any], None]
 
@@ -58,10 +61,14 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
         Higher timeframes wanted besides the one that decides. Where bars close together the higher
         comes first. What a step writes into `signal` on a higher bar is ignored.
 
+    reasons : tuple of str
+        What may speak for an entry, such as "H1 sweep"; the strategy sets bit n of `signal.reasons` for
+        `reasons[n]`. At most 62.
+
     Raises
     ------
     Refuse
-        `state` is no record, or has a field of another type.
+        `state` is no record, or has a field of another type; or there are too many reasons.
     """
 
     name: str
@@ -69,10 +76,13 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     state: np.dtype[Any]
     step: Step
     timeframes: tuple[Timeframe, ...] = ()
+    reasons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.state.names:
             raise Refuse(f"strategy {self.name}: state must be a record dtype, found {self.state}")
+        if len(self.reasons) > _MOST_REASONS:
+            raise Refuse(f"strategy {self.name}: {len(self.reasons)} reasons; at most {_MOST_REASONS} fit")
         for field in narrow_fields(self.state):
             raise Refuse(
                 f"strategy {self.name}: state field {field}: must be float64, int64, bool, or an array of "
@@ -98,6 +108,10 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
                 raise Refuse(f"strategy.params.{field}: {value} is no possible value (strategy {self.name})")
             record[field] = value
         return record
+
+    def reasons_of(self, bits: int) -> tuple[str, ...]:
+        """Return the names of the bits that are set."""
+        return tuple(name for place, name in enumerate(self.reasons) if bits >> place & 1)
 
     @property
     def params_dtype(self) -> np.dtype[Any]:
