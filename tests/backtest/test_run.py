@@ -67,7 +67,7 @@ def changed(settings: Settings, **sections: dict) -> Settings:
 
 
 def run(settings: Settings, database: Path, **options: object) -> Simulation:
-    return run_backtest(settings, database=database, start_ms=START, end_ms=END, **options)
+    return run_backtest(settings, database=database, start_ms=START, end_ms=END, **options).simulation
 
 
 def test_the_database_is_backtested_as_the_settings_say(settings: Settings, database: Path) -> None:
@@ -86,6 +86,14 @@ def test_the_database_is_backtested_as_the_settings_say(settings: Settings, data
         ),
     )
     assert told == [("load", 1, 3), ("load", 2, 3), ("load", 3, 3), ("signals", 1, 2), ("signals", 2, 2)]
+
+
+def test_a_run_hands_on_what_it_was_simulated_from(settings: Settings, database: Path) -> None:
+    chosen = changed(settings, strategy={"params": {"fast": 3}})
+    made = run_backtest(chosen, database=database, start_ms=START, end_ms=END)
+    assert made.panel.symbols == made.simulation.symbols
+    assert made.strategy.name == chosen.strategy.name
+    assert (made.params["fast"][0], made.params.dtype) == (3, made.strategy.params_dtype)
 
 
 def test_only_the_symbols_named_are_traded_and_the_notes_come_first(

@@ -1,4 +1,4 @@
-"""A backtest as the settings say: candles from the database, through the engine, to a simulation."""
+"""A backtest as the settings say: candles from the database, through the engine, to a simulated run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import apsw
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from futures_agent.backtest.deciding import OnProgress
 from futures_agent.backtest.engine import simulate
@@ -26,6 +28,24 @@ from futures_agent.store.instruments import read_instruments
 from futures_agent.store.sentiment import read_funding
 from futures_agent.strategy.registry import load_strategy
 from futures_agent.strategy.strategy import Strategy
+
+
+class BacktestRun(Struct, frozen=True):
+    """A simulated run, and everything it was simulated from.
+
+    Parameters
+    ----------
+    simulation : Simulation
+    panel : Panel
+    strategy : Strategy
+    params : ndarray of the strategy's `params_dtype`, shape (1,)
+        The parameters that were really used.
+    """
+
+    simulation: Simulation
+    panel: Panel
+    strategy: Strategy
+    params: NDArray[np.void]
 
 
 def compile_cache_of(settings: Settings) -> Path:
@@ -56,7 +76,7 @@ def run_backtest(
     symbols: Sequence[str] | None = None,
     notes: Sequence[str] = (),
     on_progress: OnProgress | None = None,
-) -> Simulation:
+) -> BacktestRun:
     """Backtest the strategy, risk and costs of `settings` over [start_ms, end_ms), ms UTC.
 
     Parameters
@@ -79,14 +99,15 @@ def run_backtest(
         The database cannot be read.
     """
     strategy, timeframe = _strategy(settings)
-    strategy.read_params(settings.strategy.params)  # a typo is told before anything is loaded
+    params = strategy.read_params(settings.strategy.params)  # a typo is told before anything is loaded
     db = open_reader(database, settings.database)
     try:
         panel = _load(db, settings, symbols, strategy, timeframe, (start_ms, end_ms), on_progress)
     finally:
         db.close()
     simulation = _simulate(panel, strategy, settings, on_progress)
-    return replace(simulation, warnings=(*notes, *simulation.warnings))
+    simulation = replace(simulation, warnings=(*notes, *simulation.warnings))
+    return BacktestRun(simulation, panel, strategy, params)
 
 
 def warm_up(settings: Settings) -> Path:

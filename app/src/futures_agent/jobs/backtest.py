@@ -10,10 +10,10 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from futures_agent.backtest.records import Simulation
 from futures_agent.backtest.result import BacktestResult, build_result, run_id
 from futures_agent.backtest.result_files import Incomplete, prune_results, write_incomplete, write_result
 from futures_agent.clock import DAY_MS, MINUTE_MS, SystemClock, utc_text
@@ -26,6 +26,9 @@ from futures_agent.program.job import Job, Outcome, run_job, took
 from futures_agent.program.records import RunLog
 from futures_agent.settings import Effective, Settings
 from futures_agent.store.database import database_errors, open_reader
+
+if TYPE_CHECKING:
+    from futures_agent.backtest.run import BacktestRun
 
 NAME = "backtest"
 _log = logging.getLogger(__name__)
@@ -53,10 +56,10 @@ def _backtest(job: Job, effective: Effective) -> Outcome:
     refuse_if_blocked(settings.paths.job("data-validation"))
     progress = _Progress(job)
     try:
-        simulation = _simulate(job, progress)
+        made = _simulate(job, progress)
         progress.stage = "writing the result"
         result = build_result(
-            simulation, effective, started_ms=job.started_ms, finished_ms=SystemClock().now_ms()
+            made.simulation, effective, started_ms=job.started_ms, finished_ms=SystemClock().now_ms()
         )
         _write(job, effective, result)
     except Interrupted as error:
@@ -79,7 +82,7 @@ class _Progress:
         self._job.reporter.advance(done, total, stage)
 
 
-def _simulate(job: Job, progress: _Progress) -> Simulation:
+def _simulate(job: Job, progress: _Progress) -> BacktestRun:
     """Insist on good data, then run the engine."""
     from futures_agent.backtest.run import run_backtest, timeframes_of
 
