@@ -14,9 +14,13 @@ from futures_agent.clock import utc_text
 from futures_agent.compiled import bind, is_kernel, kernel, runner
 from futures_agent.errors import AgentError, Refuse
 from futures_agent.market.candle import CANDLE
-from futures_agent.strategy.strategy import BAR, SIGNAL, Strategy
+from futures_agent.policy.policy import Policy
+from futures_agent.strategy.inputs import known_at_closes
+from futures_agent.strategy.strategy import SIGNAL, ZONE, Strategy
 
 OnProgress = Callable[[str, int, int], None]  # stage, symbols done, symbols in all
+
+_ZONES_PER_BAR = 2  # room for what is drawn; what does not fit is not drawn
 
 
 @kernel
@@ -27,8 +31,48 @@ def step_through(bars: Any, state: Any, params: Any, signals: Any) -> None:
 
 
 @kernel
+def step_through_judged(
+    bars: Any, state: Any, params: Any, signals: Any, deciding_ms: int, weights: Any, observation: Any
+) -> None:
+    """Do what `step_through` does, and let the policy judge each entry on a bar of `deciding_ms`."""
+    for row in range(len(bars)):
+        strategy_step(state[0], bars[row], params[0], signals[row])
+        if signals[row].entry != 0 and bars[row].timeframe_ms == deciding_ms:
+            strategy_observe(state[0], bars[row], params[0], observation)
+            signals[row].declined = not policy_accepts(weights, observation)
+
+
+@kernel
+def step_and_draw(bars: Any, state: Any, params: Any, signals: Any, zones: Any) -> int:
+    """Do what `step_through` does, let the strategy draw after each step, and return how many zones."""
+    drawn = 0
+    for row in range(len(bars)):
+        strategy_step(state[0], bars[row], params[0], signals[row])
+        drawn = strategy_draw(state[0], bars[row], params[0], zones, drawn)
+    return drawn
+
+
+@kernel
 def strategy_step(state: Any, bar: Any, params: Any, signal: Any) -> None:
     """Stand for the step of the strategy under test, which `bind` puts here."""
+    raise NotImplementedError
+
+
+@kernel
+def strategy_observe(state: Any, bar: Any, params: Any, observation: Any) -> None:
+    """Stand for the strategy's `observe`."""
+    raise NotImplementedError
+
+
+@kernel
+def strategy_draw(state: Any, bar: Any, params: Any, zones: Any, drawn: int) -> int:
+    """Stand for the strategy's `draw`."""
+    raise NotImplementedError
+
+
+@kernel
+def policy_accepts(weights: Any, observation: Any) -> bool:
+    """Stand for the policy."""
     raise NotImplementedError
 
 
@@ -37,30 +81,41 @@ def decide(
     strategy: Strategy,
     params: NDArray[np.void],
     compile_cache: Path | None,
-    on_progress: OnProgress | None,
+    on_progress: OnProgress | None = None,
+    *,
+    policy: Policy | None = None,
 ) -> tuple[NDArray[np.void], list[str]]:
     """Run the strategy over every symbol's candles.
+
+    Parameters
+    ----------
+    params : ndarray of one record
+        From `strategy.read_params`.
+    compile_cache : Path, optional
+        Where compiled kernels are kept; without it, or where the strategy is no kernel, all runs plain.
+    policy : Policy, optional
+        Judges every entry; without one each is accepted.
 
     Returns
     -------
     ndarray of SIGNAL, shape (candles,)
         One per candle of the panel.
     list of str
-        A warning per symbol on which the strategy raised: it gives no signal there.
+        A warning per symbol on which the strategy raised: it gives no signal there. And one per input that
+        the strategy uses and of which nothing was ever known.
 
     Raises
     ------
     Refuse
-        The strategy failed on every symbol.
+        The strategy failed on every symbol, or the policy was made for another observation.
     """
     signals = np.zeros(len(panel.candles.records), SIGNAL)
-    run = runner(
-        bind(step_through, strategy_step=strategy.step),
-        compile_cache if is_kernel(strategy.step) else None,
-    )
+    run = _stepping(panel, strategy, compile_cache, policy)
+    never_known = {wanted.name for wanted in strategy.inputs_used(params)}
     failures: list[str] = []
     for index, symbol in enumerate(panel.symbols):
-        bars = _bars(panel, strategy, index)
+        bars = bars_of(panel, strategy, index)
+        never_known -= {name for name in never_known if bars[f"{name}_known"].any()}
         decided = np.zeros(len(bars), SIGNAL)
         try:
             run(bars, np.zeros(1, strategy.state), params, decided)
@@ -76,24 +131,83 @@ def decide(
             on_progress("signals", index + 1, len(panel.symbols))
     if len(failures) == len(panel.symbols):
         raise Refuse(f"strategy {strategy.name} failed on every symbol; the first: {failures[0]}")
-    return signals, failures
+    unknown = [f"input {name} was never known: decided without it" for name in sorted(never_known)]
+    return signals, failures + unknown
 
 
-def _bars(panel: Panel, strategy: Strategy, index: int) -> NDArray[np.void]:
-    """Return one symbol's bars of all the strategy's timeframes in order of close, higher ones first."""
-    wanted = [(panel.timeframe, panel.candles)]
-    wanted += [(timeframe, panel.higher[timeframe]) for timeframe in strategy.timeframes]
-    parts = []
-    for timeframe, series in wanted:
-        part = np.zeros(len(series.of(index)), BAR)
+def _stepping(
+    panel: Panel, strategy: Strategy, compile_cache: Path | None, policy: Policy | None
+) -> Callable[..., Any]:
+    """Return what steps through (bars, state, params, signals), each entry judged by the policy, if any."""
+    if policy is None:
+        stepping = bind(step_through, strategy_step=strategy.step)
+        return runner(stepping, _cache_for(compile_cache, strategy.step))
+    policy.require_fit(strategy.name, strategy.observation)
+    assert strategy.observe is not None  # a policy is made for some number
+    judging = bind(
+        step_through_judged,
+        strategy_step=strategy.step,
+        strategy_observe=strategy.observe,
+        policy_accepts=policy.accepts,
+    )
+    run = runner(judging, _cache_for(compile_cache, strategy.step, strategy.observe, policy.accepts))
+    observation = np.zeros(len(strategy.observation))
+    return lambda *arguments: run(*arguments, panel.timeframe.ms, policy.weights, observation)
+
+
+def _cache_for(compile_cache: Path | None, *functions: Callable[..., Any]) -> Path | None:
+    """Return where to compile: nowhere, if one of a user's functions is plain Python."""
+    return compile_cache if all(is_kernel(function) for function in functions) else None
+
+
+def zones_of(
+    panel: Panel, strategy: Strategy, params: NDArray[np.void], index: int, compile_cache: Path | None
+) -> NDArray[np.void]:
+    """Return what the strategy draws on the chart of the symbol at `index`.
+
+    Returns
+    -------
+    ndarray of ZONE
+        In the order in which they were seen; empty where the strategy draws nothing.
+    """
+    if strategy.draw is None:
+        return np.zeros(0, ZONE)
+    drawing = bind(step_and_draw, strategy_step=strategy.step, strategy_draw=strategy.draw)
+    run = runner(drawing, _cache_for(compile_cache, strategy.step, strategy.draw))
+    bars = bars_of(panel, strategy, index)
+    zones = np.zeros(_ZONES_PER_BAR * len(bars), ZONE)
+    drawn = run(bars, np.zeros(1, strategy.state), params, np.zeros(len(bars), SIGNAL), zones)
+    return zones[:drawn].copy()
+
+
+def bars_of(panel: Panel, strategy: Strategy, index: int) -> NDArray[np.void]:
+    """Return the bars of the symbol at `index` as the strategy's step sees them, inputs included.
+
+    Returns
+    -------
+    ndarray of `strategy.bar`
+        Of all the strategy's timeframes, in order of close; where bars close together the higher is first.
+    """
+    series = {panel.timeframe: panel.candles, **{each: panel.higher[each] for each in strategy.timeframes}}
+    longest_first = sorted(series, key=lambda timeframe: -timeframe.ms)
+    parts = [series[timeframe].of(index) for timeframe in longest_first]
+    bars = np.zeros(sum(map(len, parts)), strategy.bar)
+    first = 0
+    for timeframe, part in zip(longest_first, parts, strict=True):
+        rows = bars[first : first + len(part)]
         for name in CANDLE.names or ():
-            part[name] = series.of(index)[name]
-        part["timeframe_ms"] = timeframe.ms
-        parts.append(part)
-    if len(parts) == 1:
-        return parts[0]
-    bars = np.concatenate(parts)
-    return bars[np.lexsort([-bars["timeframe_ms"], bars["timestamp"] + bars["timeframe_ms"]])]
+            rows[name] = part[name]
+        rows["timeframe_ms"] = timeframe.ms
+        first += len(part)
+    if len(parts) > 1:
+        bars = bars[np.argsort(bars["timestamp"] + bars["timeframe_ms"], kind="stable")]
+    closes = bars["timestamp"] + bars["timeframe_ms"]
+    for wanted in strategy.inputs:
+        if wanted.name in panel.inputs:
+            published = panel.inputs[wanted.name][index]
+            values, known = known_at_closes(published, closes, wanted.max_age_ms)
+            bars[wanted.name], bars[f"{wanted.name}_known"] = values, known
+    return bars
 
 
 def _require_sound(signals: NDArray[np.void], times: NDArray[np.int64]) -> None:

@@ -20,6 +20,7 @@ from futures_agent.backtest.records import EQUITY, TRADE, Simulation
 from futures_agent.compiled import runner
 from futures_agent.execution.funding import SETTLEMENT, settlements
 from futures_agent.execution.rounding import rules_of
+from futures_agent.policy.policy import Policy
 from futures_agent.risk.sizing import Rejection, limits_of
 from futures_agent.settings.tree import CostSettings, RiskSettings
 from futures_agent.strategy.strategy import Strategy
@@ -33,6 +34,7 @@ def simulate(
     risk: RiskSettings,
     costs: CostSettings,
     initial_equity: float,
+    policy: Policy | None = None,
     compile_cache: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Simulation:
@@ -44,6 +46,8 @@ def simulate(
         The strategy's parameters, over its defaults.
     initial_equity : float
         Quote units.
+    policy : Policy, optional
+        Judges the strategy's entries; without one each is accepted.
     compile_cache : Path, optional
         Where compiled kernels are kept. Without it everything runs as plain Python, some hundred times
         slower. A strategy whose step is not a kernel always does.
@@ -61,7 +65,7 @@ def simulate(
         Bad parameters, or a strategy that fails on every symbol.
     """
     chosen = strategy.read_params(params)
-    signals, failures = decide(panel, strategy, chosen, compile_cache, on_progress)
+    signals, failures = decide(panel, strategy, chosen, compile_cache, on_progress, policy=policy)
     funding, assumed = _settlements(panel, costs)
     timeline = panel.timeline
     market = Market(

@@ -19,6 +19,7 @@ from futures_agent.market.timeframe import Timeframe
 FINER = np.dtype([("open", np.float64), ("high", np.float64), ("low", np.float64), ("timestamp", np.int64)])
 
 ReadCandles = Callable[[str], Candles]  # symbol → its candles of one timeframe
+ReadInput = Callable[[str], NDArray[np.void]]  # symbol → what was published of one input, PUBLISHED
 
 
 class Series(Struct, frozen=True):
@@ -59,6 +60,8 @@ class Panel(Struct, frozen=True, kw_only=True):
         That of `finer`.
     funding : dict of str to ndarray with fields timestamp, rate
         Recorded funding rates; symbols may be absent.
+    inputs : dict of str to tuple of ndarray of PUBLISHED
+        By name of the strategy's input, one array per symbol; inputs may be absent.
     warnings : tuple of str
         What a person should know about the data.
     """
@@ -71,6 +74,7 @@ class Panel(Struct, frozen=True, kw_only=True):
     finer: Series
     finer_timeframe: Timeframe | None
     funding: dict[str, NDArray[np.void]]
+    inputs: dict[str, tuple[NDArray[np.void], ...]] = {}
     warnings: tuple[str, ...] = ()
 
     @property
@@ -96,6 +100,7 @@ def build_panel(
     higher: Mapping[Timeframe, Mapping[str, Candles]] | None = None,
     finer: tuple[Timeframe, Mapping[str, Candles]] | None = None,
     funding: Mapping[str, NDArray[np.void]] | None = None,
+    inputs: Mapping[str, ReadInput] | None = None,
 ) -> Panel:
     """Build a panel from candles already in memory; the arguments are those of `load_panel`.
 
@@ -114,6 +119,7 @@ def build_panel(
         },
         finer=(finer[0], finer[1].__getitem__) if finer else None,
         funding=funding or {},
+        inputs=inputs,
     )
 
 
@@ -125,6 +131,7 @@ def load_panel(
     read: Mapping[Timeframe, ReadCandles],
     finer: tuple[Timeframe, ReadCandles] | None = None,
     funding: Mapping[str, NDArray[np.void]],
+    inputs: Mapping[str, ReadInput] | None = None,
     on_symbol: Callable[[int], None] | None = None,
 ) -> Panel:
     """Read the candles of `symbols` one by one into a panel; peak memory is the panel and one symbol.
@@ -137,6 +144,8 @@ def load_panel(
         How to read `timeframe` itself and each higher timeframe.
     finer : pair of Timeframe and callable, optional
         What decides within a bar, and how to read it.
+    inputs : mapping of str to callable, optional
+        How to read each of the strategy's inputs.
     on_symbol : callable, optional
         Called with the number of symbols read so far.
 
@@ -177,6 +186,7 @@ def load_panel(
         finer=end_to_end([_reduced(symbol, finer) for symbol in kept]),
         finer_timeframe=finer[0] if finer else None,
         funding={symbol: funding[symbol] for symbol in kept if symbol in funding},
+        inputs={name: tuple(reader(symbol) for symbol in kept) for name, reader in (inputs or {}).items()},
         warnings=tuple(_left_out(unknown, "exchange filters unknown") + _left_out(empty, "no candles")),
     )
 

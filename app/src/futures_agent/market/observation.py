@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
+import numpy as np
+
 from futures_agent.clock import DAY_MS, HOUR_MS
 
 # A value published on a day was certainly known when that day ended in St. Louis: 06:00 UTC of the next.
 _DAY_ENDS_AFTER_MS = DAY_MS + 6 * HOUR_MS
+
+# A published value: when it became known, the moment or the start of the period it speaks of (both ms UTC).
+PUBLISHED = np.dtype([("available_at", np.int64), ("timestamp", np.int64), ("value", np.float64)])
 
 
 class Observation(NamedTuple):

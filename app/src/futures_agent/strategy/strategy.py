@@ -14,6 +14,7 @@ from futures_agent.errors import Refuse
 from futures_agent.market.candle import CANDLE
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.plain import narrow_fields
+from futures_agent.strategy.inputs import Input
 
 # What a step sees: one closed candle and its length (a strategy may follow several timeframes).
 BAR = np.dtype([*CANDLE.descr, ("timeframe_ms", np.int64)])
@@ -28,6 +29,19 @@ SIGNAL = np.dtype(
         ("stop_distance", np.float64),  # price units, ≥ 0
         ("target_distance", np.float64),  # price units, ≥ 0
         ("reasons", np.int64),  # bit n set: the strategy's `reasons[n]` spoke for the entry
+        ("declined", np.bool_),  # set after the step, by a policy: the entry is not to be opened
+    ]
+)
+
+# What a strategy shows on a chart: a zone between two prices, or a line where they are equal.
+ZONE = np.dtype(
+    [
+        ("kind", np.int64),  # index into the strategy's `zone_kinds`
+        ("timeframe_ms", np.int64),
+        ("start", np.int64),  # open time of the bar from which it is drawn, ms UTC
+        ("end", np.int64),  # open time of the bar that ended it; 0 = nothing has
+        ("top", np.float64),
+        ("bottom", np.float64),
     ]
 )
 
@@ -38,6 +52,7 @@ _LARGEST = 2**63 - 1  # what an int64 holds; no length, price or multiple comes 
 _MOST_REASONS = 62  # bits of an int64 that never touch its sign
 
 Step = Callable[[Any, Any, Any, Any], None]
+Draw = Callable[[Any, Any, Any, Any, int], int]
 
 
 class Strategy(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,15 +75,28 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     timeframes : tuple of Timeframe
         Higher timeframes wanted besides the one that decides. Where bars close together the higher
         comes first. What a step writes into `signal` on a higher bar is ignored.
-
     reasons : tuple of str
         What may speak for an entry, such as "H1 sweep"; the strategy sets bit n of `signal.reasons` for
         `reasons[n]`. At most 62.
+    inputs : tuple of Input
+        Sentiment and macro values that every bar carries besides its prices.
+    observation : tuple of str
+        Names of the numbers that a policy judges an entry by.
+    observe : callable, optional
+        `observe(state, bar, params, observation)` fills a float64 array with one finite number per name of
+        `observation`; it is called after the step that wants to enter. A kernel where the step is one.
+    zone_kinds : tuple of str
+        What there is to draw on a chart, such as "H4 order block".
+    draw : callable, optional
+        `draw(state, bar, params, zones, drawn) -> drawn` is called after each step, where charts are made.
+        The first `drawn` of the records of ZONE in `zones` are there already: it may append to them, while
+        `drawn < len(zones)`, and change them. A kernel where the step is one.
 
     Raises
     ------
     Refuse
-        `state` is no record, or has a field of another type; or there are too many reasons.
+        `state` is no record, or has a field of another type; there are too many reasons; an input has a name
+        that a bar cannot carry; or an observation or zones are named and nothing fills them.
     """
 
     name: str
@@ -77,6 +105,11 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     step: Step
     timeframes: tuple[Timeframe, ...] = ()
     reasons: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    observation: tuple[str, ...] = ()
+    observe: Step | None = None
+    zone_kinds: tuple[str, ...] = ()
+    draw: Draw | None = None
 
     def __post_init__(self) -> None:
         if not self.state.names:
@@ -88,6 +121,37 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
                 f"strategy {self.name}: state field {field}: must be float64, int64, bool, or an array of "
                 "one dimension of these; others differ between live trading and the compiled backtest"
             )
+        self._require_named_inputs()
+        if bool(self.observation) != (self.observe is not None):
+            raise Refuse(f"strategy {self.name}: observation and observe belong together; give both or none")
+        if bool(self.zone_kinds) != (self.draw is not None):
+            raise Refuse(f"strategy {self.name}: zone_kinds and draw belong together; give both or none")
+
+    def _require_named_inputs(self) -> None:
+        taken = set(BAR.names or ())
+        for wanted in self.inputs:
+            if not wanted.name.isidentifier() or {wanted.name, f"{wanted.name}_known"} & taken:
+                raise Refuse(
+                    f"strategy {self.name}: input {wanted.name!r}: must be an identifier that no other field "
+                    "of a bar has"
+                )
+            if wanted.switch and wanted.switch not in self.params.__struct_fields__:
+                raise Refuse(
+                    f"strategy {self.name}: input {wanted.name}: switch {wanted.switch} is no parameter"
+                )
+            taken |= {wanted.name, f"{wanted.name}_known"}
+
+    @property
+    def bar(self) -> np.dtype[Any]:
+        """The record dtype of the bars that a step sees: BAR, and the inputs."""
+        fields: list[tuple[str, Any]] = [(name, BAR[name]) for name in BAR.names or ()]
+        for wanted in self.inputs:
+            fields += [(wanted.name, np.float64), (f"{wanted.name}_known", np.bool_)]
+        return np.dtype(fields)
+
+    def inputs_used(self, params: NDArray[np.void]) -> tuple[Input, ...]:
+        """Return the inputs that `params`, as `read_params` returns them, do not switch off."""
+        return tuple(wanted for wanted in self.inputs if not wanted.switch or params[wanted.switch][0])
 
     def read_params(self, values: Mapping[str, Any]) -> NDArray[np.void]:
         """Return `values` over the defaults as an array of one record, for `step`.
