@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from futures_agent.backtest.metrics import (
     by_exit_reason,
+    by_reason,
     by_side,
     by_symbol,
     compute_metrics,
@@ -134,6 +135,17 @@ def test_groups_add_up_and_name_every_symbol():
     assert [(g.name, g.trades, g.net_pnl) for g in by_side(simulation)] == [("long", 1, 10), ("short", 2, 2)]
     assert [(g.name, g.trades) for g in by_exit_reason(simulation)] == [("TARGET", 2), ("LIQUIDATION", 1)]
     assert compute_metrics(simulation).liquidations == 1
+
+
+def test_a_trade_counts_for_every_reason_of_its_entry():
+    trades = closed_trades([10, -4, 6], reasons=[0b011, 0b010, 0b001], slippage=[1.0, 2.0, 0.5])
+    groups = by_reason(run_of([112], trades), ("trend", "sweep", "never"))
+
+    assert [(g.name, g.trades, g.net_pnl, g.slippage) for g in groups] == [
+        ("trend", 2, 16, 1.5),
+        ("sweep", 2, 6, 3.0),
+        ("never", 0, 0, 0.0),
+    ]
 
 
 def test_empty_run_has_no_ratios():

@@ -6,7 +6,7 @@ Ratios that are undefined (no trade, no loss, no variance) are None, never infin
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -38,6 +38,7 @@ class TradeStats(msgspec.Struct, frozen=True, kw_only=True):
     gross_pnl: float  # Σ price move × quantity
     fees: float  # Σ fees, ≥ 0
     funding: float  # Σ funding received (+) or paid (−)
+    slippage: float  # Σ slippage, ≥ 0; contained in gross_pnl
     expectancy: float | None  # net_pnl / trades
     average_win: float | None
     average_loss: float | None  # ≤ 0
@@ -48,7 +49,7 @@ class TradeStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TradeGroup(TradeStats, frozen=True, kw_only=True):
-    """The trades of one symbol, side or exit reason."""
+    """The trades of one symbol, side, exit reason or reason of entry."""
 
     name: str
 
@@ -144,6 +145,18 @@ def by_exit_reason(simulation: Simulation) -> list[TradeGroup]:
     trades = simulation.trades
     groups = ((reason, trades[trades["exit_reason"] == reason]) for reason in ExitReason)
     return [TradeGroup(name=reason.name, **_trade_stats(group)) for reason, group in groups if len(group)]
+
+
+def by_reason(simulation: Simulation, names: Sequence[str]) -> list[TradeGroup]:
+    """Return one group per reason of entry; a trade is in the group of each reason that spoke for it.
+
+    `names` are the strategy's `reasons`: names[n] is bit n of a trade's `reasons`.
+    """
+    trades = simulation.trades
+    return [
+        TradeGroup(name=name, **_trade_stats(trades[trades["reasons"] >> place & 1 == 1]))
+        for place, name in enumerate(names)
+    ]
 
 
 def daily_equity(simulation: Simulation) -> NDArray[np.float64]:
@@ -265,6 +278,7 @@ def _trade_stats(trades: NDArray[np.void]) -> dict[str, Any]:
         "gross_pnl": float(np.sum(trades["gross_pnl"])),
         "fees": float(np.sum(trades["fees"])),
         "funding": float(np.sum(trades["funding"])),
+        "slippage": float(np.sum(trades["slippage"])),
         "expectancy": total / count if count else None,
         "average_win": won / len(wins) if len(wins) else None,
         "average_loss": -lost / len(losses) if len(losses) else None,

@@ -21,6 +21,7 @@ from futures_agent.backtest.metrics import (
     Metrics,
     TradeGroup,
     by_exit_reason,
+    by_reason,
     by_side,
     by_symbol,
     compute_metrics,
@@ -132,6 +133,7 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     monthly_returns: dict[str, float | None]
     by_side: list[TradeGroup]
     by_exit_reason: list[TradeGroup]
+    by_reason: list[TradeGroup]  # one per `strategy.reasons`
     by_symbol: list[TradeGroup]
     equity: EquityColumns
     trades: TradeColumns
@@ -165,13 +167,14 @@ def build_result(
     settings = effective.settings
     metrics = compute_metrics(simulation)
     shown = {key: value for key, value, _ in effective.rows()}
+    strategy = _strategy_run(settings.strategy)
     return BacktestResult(
         run_id=run_id(started_ms),
         started=utc_text(started_ms),
         finished=utc_text(finished_ms),
         duration_s=(finished_ms - started_ms) / 1000,
         verdict=judge(metrics, settings.gate),
-        strategy=_strategy_run(settings.strategy),
+        strategy=strategy,
         timeframe=simulation.timeframe,
         data=_data_range(simulation),
         candles=simulation.candles,
@@ -188,6 +191,7 @@ def build_result(
         monthly_returns=monthly_returns(simulation),
         by_side=by_side(simulation),
         by_exit_reason=by_exit_reason(simulation),
+        by_reason=by_reason(simulation, strategy.reasons),
         by_symbol=by_symbol(simulation),
         equity=_equity_columns(simulation),
         trades=_trade_columns(simulation),
