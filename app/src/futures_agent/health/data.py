@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from futures_agent.store.candles import read_candles
 from futures_agent.store.holes import read_holes
 from futures_agent.store.instruments import read_instruments
 from futures_agent.store.universe import read_excluded
+
+ReadSeries = Callable[[Timeframe, str], Candles]  # timeframe, symbol → what is to be judged
 
 REPORT_SCHEMA = 2
 REPORT = "report.json"  # data-validation's last verdict, in its directory
@@ -75,8 +77,9 @@ def assess(
     symbols: Sequence[str] | None = None,
     timeframes: Sequence[Timeframe] | None = None,
     exchanges_own: AbstractSet[Oddity] = frozenset(),
+    read: ReadSeries | None = None,
 ) -> DataReport:
-    """Judge the last `history_days` of candles of the chosen symbols and timeframes.
+    """Judge the candles of the chosen symbols and timeframes.
 
     Parameters
     ----------
@@ -89,17 +92,28 @@ def assess(
         halted, …) are excluded, with the reason; one too young for a candle is not expected to have any.
     exchanges_own : set of Oddity
         Contradictions that are the exchange's own, from `read_exchanges_own`: warned of, but no fault.
+    read : callable, optional
+        How to read a series, for who goes on with the candles. Default: the last `history_days`, and
+        whatever lies ahead of the exchange's time, which must not be there.
     """
     instruments = read_instruments(db)
     wanted = list(dict.fromkeys(symbols or settings.followed(instruments)))
     excluded = read_excluded(db, wanted, instruments)
     frames = sorted(timeframes or settings.frames, key=lambda frame: frame.ms)
     holes = {frame: read_holes(db, frame) for frame in frames}
+    read = read or _stored_history(db, settings, now_ms)
     series: dict[Timeframe, list[SeriesQuality]] = {frame: [] for frame in frames}
     for symbol in wanted:
         if symbol not in excluded:
             onboard_ms = instruments[symbol].onboard_ms if symbol in instruments else 0
-            judged = _judge_symbol(db, settings, symbol, onboard_ms, holes, now_ms)
+            judged = judge_symbol(
+                settings,
+                symbol,
+                {frame: read(frame, symbol) for frame in frames},
+                confirmed={frame: holes[frame].get(symbol, ()) for frame in frames},
+                onboard_ms=onboard_ms,
+                now_ms=now_ms,
+            )
             for frame, quality in judged.items():
                 series[frame].append(quality)
     ordered = list(timeframes or settings.frames)
@@ -130,35 +144,53 @@ def assess(
     return msgspec.structs.replace(report, exchanges_own=sorted(exchanges_own & report.oddities))
 
 
-def _judge_symbol(
-    db: apsw.Connection,
+def _stored_history(db: apsw.Connection, settings: DataSettings, now_ms: int) -> ReadSeries:
+    def read(frame: Timeframe, symbol: str) -> Candles:
+        start_ms = frame.open_of(now_ms - settings.history_days * DAY_MS)
+        return read_candles(db, frame, [symbol], start_ms, 2**62)[symbol]
+
+    return read
+
+
+def judge_symbol(
     settings: DataSettings,
     symbol: str,
+    candles: Mapping[Timeframe, Candles],
+    *,
+    confirmed: Mapping[Timeframe, Sequence[Hole]],
     onboard_ms: int,
-    holes: dict[Timeframe, dict[str, list[Hole]]],
     now_ms: int,
 ) -> dict[Timeframe, SeriesQuality]:
-    """Judge every series of one symbol, each against the finer one; `holes` is in order, finest first."""
+    """Judge every series of one symbol, each against the finer one.
+
+    Parameters
+    ----------
+    candles : mapping of Timeframe to ndarray of CANDLE
+        In order, finest first.
+    confirmed : mapping of Timeframe to holes
+        Those that the exchange has no candles for.
+    onboard_ms : int
+        First day of trading, ms UTC: a series too young for a candle is not judged.
+    now_ms : int
+        The moment by which candles must have closed, and against which they are stale, ms UTC.
+    """
     judged = {}
     finer: tuple[Timeframe, Candles] | None = None
-    for frame, confirmed in holes.items():
-        start = frame.open_of(now_ms - settings.history_days * DAY_MS)
-        # Whatever lies ahead of the exchange's time is read too: it must not be there.
-        candles = read_candles(db, frame, [symbol], start, 2**62)[symbol]
+    for frame, series in candles.items():
         disagreeing: Sequence[int] = ()
         if finer is not None:
             disagreeing = disagreements(
-                candles, frame, finer[1], finer[0], volume_tolerance=settings.volume_tolerance
+                series, frame, finer[1], finer[0], volume_tolerance=settings.volume_tolerance
             ).tolist()
-        finer = (frame, candles)
-        if len(candles) or frame.open_of(onboard_ms) <= frame.last_closed_open(now_ms):
+        finer = (frame, series)
+        if len(series) or frame.open_of(onboard_ms) <= frame.last_closed_open(now_ms):
             judged[frame] = judge_series(
                 symbol,
                 frame,
-                candles,
+                series,
                 now_ms=now_ms,
                 stale_after_ms=settings.stale_after_ms(frame),
-                confirmed=confirmed.get(symbol, ()),
+                confirmed=confirmed[frame],
                 jump_sigmas=settings.jump_sigmas,
                 disagreeing=disagreeing,
             )
