@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from futures_agent.backtest.deciding import OnProgress
 from futures_agent.backtest.engine import simulate
+from futures_agent.backtest.inputs import input_readers
 from futures_agent.backtest.panel import Panel, ReadCandles, build_panel, load_panel
 from futures_agent.backtest.records import Simulation
 from futures_agent.clock import DAY_MS
@@ -214,5 +215,6 @@ def _load(
         read={each: reader(each) for each in (timeframe, *strategy.timeframes)},
         finer=(finer, reader(finer)) if finer else None,
         funding=read_funding(db, symbols, *period) if settings.costs.funding else {},
+        inputs=input_readers(db, strategy, strategy.read_params(settings.strategy.params), period),
         on_symbol=lambda done: on_progress("load", done, len(symbols)) if on_progress else None,
     )

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apsw
+import numpy as np
+from numpy.typing import NDArray
 
-from futures_agent.market.observation import Observation, day_ms
+from futures_agent.market.observation import PUBLISHED, Observation, day_ms, day_text
 from futures_agent.store.database import database_errors
 
 
@@ -106,3 +108,26 @@ def macro_known_at(db: apsw.Connection, series: str, now_ms: int) -> MacroValue 
     with database_errors(Path(db.filename)):
         row = db.execute(sql, (series, now_ms)).fetchone()
         return None if row is None else MacroValue(*row)
+
+
+def read_published_macro(db: apsw.Connection, series: str, start_ms: int, end_ms: int) -> NDArray[np.void]:
+    """Read every value of `series` for days in [start_ms, end_ms), ms UTC, and when it was known.
+
+    Returns
+    -------
+    ndarray of PUBLISHED, shape (n,)
+        Ascending by day, then by publication. What `macro_known_at` sees at a moment is, of those available
+        by then, the last.
+
+    Raises
+    ------
+    Retry, Corrupt, Refuse
+        As `database_errors` says.
+    """
+    sql = (
+        "SELECT available_at, date, value FROM macro_data WHERE series = ? AND date >= ? AND date <= ? "
+        "ORDER BY date, available_at"
+    )
+    with database_errors(Path(db.filename)):
+        rows = db.execute(sql, (series, day_text(start_ms), day_text(end_ms - 1)))
+        return np.fromiter(((known, day_ms(day), value) for known, day, value in rows), dtype=PUBLISHED)

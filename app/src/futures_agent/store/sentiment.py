@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from futures_agent.clock import MINUTE_MS
+from futures_agent.market.observation import PUBLISHED
 from futures_agent.market.sentiment import Statistic
 from futures_agent.store.database import database_errors
 
@@ -23,6 +24,7 @@ FUNDING = np.dtype([("timestamp", np.int64), ("rate", np.float64)])
 
 FUNDING_COLUMN = "funding_rate"
 STATISTIC_COLUMNS = tuple(name for statistic in Statistic for name in statistic.columns)
+VALUE_COLUMNS = (FUNDING_COLUMN, *STATISTIC_COLUMNS)
 
 
 class Known(NamedTuple):
@@ -188,11 +190,10 @@ def known_at(db: apsw.Connection, symbol: str, now_ms: int) -> dict[str, Known]:
     """
     found = {}
     with database_errors(Path(db.filename)):
-        for column in (FUNDING_COLUMN, *STATISTIC_COLUMNS):
-            available_at = "funding_available_at" if column == FUNDING_COLUMN else "available_at"
+        for column in VALUE_COLUMNS:
             sql = (
-                f"SELECT timestamp, {column} FROM sentimento_mercado "
-                f"WHERE symbol = ? AND timestamp <= ? AND {column} IS NOT NULL AND {available_at} <= ? "
+                f"SELECT timestamp, {column} FROM sentimento_mercado WHERE symbol = ? AND timestamp <= ? "
+                f"AND {column} IS NOT NULL AND {_availability(column)} <= ? "
                 "ORDER BY timestamp DESC LIMIT 1"
             )
             for timestamp, value in db.execute(sql, (symbol, now_ms, now_ms)):
@@ -200,7 +201,36 @@ def known_at(db: apsw.Connection, symbol: str, now_ms: int) -> dict[str, Known]:
     return found
 
 
+def read_published_sentiment(
+    db: apsw.Connection, symbol: str, column: str, start_ms: int, end_ms: int
+) -> NDArray[np.void]:
+    """Read every value of `column` with a time in [start_ms, end_ms), ms UTC, and when it was known.
+
+    Returns
+    -------
+    ndarray of PUBLISHED, shape (n,)
+        Ascending in time. What `known_at` sees at a moment is, of those available by then, the last.
+
+    Raises
+    ------
+    Retry, Corrupt, Refuse
+        As `database_errors` says.
+    """
+    sql = (
+        f"SELECT max({_availability(column)}, timestamp), timestamp, {_checked(column)} "
+        f"FROM sentimento_mercado WHERE symbol = ? AND timestamp >= ? AND timestamp < ? "
+        f"AND {column} IS NOT NULL AND {_availability(column)} IS NOT NULL ORDER BY timestamp"
+    )
+    with database_errors(Path(db.filename)):
+        return np.fromiter(db.execute(sql, (symbol, start_ms, end_ms)), dtype=PUBLISHED)
+
+
+def _availability(column: str) -> str:
+    """Return the column that says when a value of `column` was known."""
+    return "funding_available_at" if column == FUNDING_COLUMN else "available_at"
+
+
 def _checked(column: str) -> str:
-    if column not in (FUNDING_COLUMN, *STATISTIC_COLUMNS):
+    if column not in VALUE_COLUMNS:
         raise ValueError(f"sentimento_mercado has no value column {column!r}")
     return column
