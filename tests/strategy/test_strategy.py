@@ -16,8 +16,9 @@ from futures_agent.features.ema import EMA
 from futures_agent.features.indicator_set import INDICATORS
 from futures_agent.strategy import registry
 from futures_agent.strategy.ema_cross import STRATEGY
+from futures_agent.strategy.inputs import Input
 from futures_agent.strategy.registry import load_strategy
-from futures_agent.strategy.strategy import Strategy
+from futures_agent.strategy.strategy import BAR, Strategy
 from sample_markets import NoParams
 
 
@@ -112,6 +113,68 @@ def test_a_state_that_is_no_record_is_refused() -> None:
 )
 def test_states_of_full_width_are_taken(state: Any) -> None:
     assert with_state(state).state == np.dtype(state)
+
+
+class Switched(Struct, frozen=True, forbid_unknown_fields=True):
+    vix_above: float = 0.0
+
+
+def with_inputs(*inputs: Input, **more: Any) -> Strategy:
+    state = np.dtype([("n", np.int64)])
+    return Strategy(name="s", params=Switched, state=state, step=lambda *_: None, inputs=inputs, **more)
+
+
+def test_a_bar_carries_its_inputs_after_its_prices() -> None:
+    strategy = with_inputs(Input("vix", "macro", "VIXCLS", 96), Input("rate", "sentiment", "funding_rate", 9))
+    assert strategy.bar.names is not None
+    assert strategy.bar.names[:7] == BAR.names
+    assert strategy.bar.names[7:] == ("vix", "vix_known", "rate", "rate_known")
+
+
+def test_an_input_is_used_unless_its_parameter_switches_it_off() -> None:
+    always, vix = Input("mood", "macro", "FEAR_GREED", 48), Input("vix", "macro", "VIXCLS", 96, "vix_above")
+    strategy = with_inputs(always, vix)
+    assert strategy.inputs_used(strategy.read_params({})) == (always,)
+    assert strategy.inputs_used(strategy.read_params({"vix_above": 30.0})) == (always, vix)
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [(["close"], "close"), (["two words"], "two words"), (["a", "a"], "a"), (["a_known", "a"], "a")],
+)
+def test_an_input_that_a_bar_cannot_carry_is_refused(names: list[str], wrong: str) -> None:
+    with pytest.raises(Refuse, match=f"strategy s: input '{wrong}': must be an identifier that no other"):
+        with_inputs(*(Input(name, "macro", "VIXCLS", 96) for name in names))
+
+
+def test_a_switch_that_is_no_parameter_is_refused() -> None:
+    with pytest.raises(Refuse, match="strategy s: input vix: switch vix_over is no parameter"):
+        with_inputs(Input("vix", "macro", "VIXCLS", 96, "vix_over"))
+
+
+@pytest.mark.parametrize(
+    ("half", "message"),
+    [
+        ({"observation": ("a",)}, "strategy s: observation and observe belong together"),
+        ({"observe": lambda *_: None}, "strategy s: observation and observe belong together"),
+        ({"zone_kinds": ("a",)}, "strategy s: zone_kinds and draw belong together"),
+        ({"draw": lambda *_: 0}, "strategy s: zone_kinds and draw belong together"),
+    ],
+)
+def test_names_without_what_fills_them_are_refused(half: dict[str, Any], message: str) -> None:
+    with pytest.raises(Refuse, match=message):
+        with_inputs(**half)
+
+
+def test_reasons_are_the_names_of_bits() -> None:
+    strategy = with_inputs(reasons=("sweep", "gap", "break"))
+    assert strategy.reasons_of(0) == ()
+    assert strategy.reasons_of(0b101) == ("sweep", "break")
+
+
+def test_more_reasons_than_bits_are_refused() -> None:
+    with pytest.raises(Refuse, match="strategy s: 63 reasons; at most 62 fit"):
+        with_inputs(reasons=tuple(map(str, range(63))))
 
 
 def test_the_shipped_strategy_is_found_by_its_name() -> None:
