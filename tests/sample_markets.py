@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from futures_agent.backtest.engine import simulate
 from futures_agent.backtest.panel import build_panel
@@ -24,8 +25,17 @@ START_MS = parse_utc("2026-01-05")
 REAL_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
 # One position per symbol, always affordable, nothing but a fee: what an outsider can recompute.
-PLAIN_RISK = RiskSettings(fixed_notional=1_000.0, max_leverage=1.0, max_positions=10_000)
-PLAIN_COSTS = CostSettings(maker_fee_bps=4.0, taker_fee_bps=4.0, slippage_bps=0.0, funding=False)
+PLAIN_RISK = RiskSettings(
+    fixed_notional=1_000.0,
+    max_leverage=1.0,
+    max_positions=10_000,
+    max_correlated=10_000,
+    max_daily_loss=1.0,
+    max_drawdown=1.0,
+    liquidation_buffer=0.0,
+)
+FREE = CostSettings(maker_fee_bps=0.0, taker_fee_bps=0.0, slippage_bps=0.0, impact_bps=0.0, funding=False)
+PLAIN_COSTS = replace(FREE, maker_fee_bps=4.0, taker_fee_bps=4.0)
 
 
 def instrument(symbol: str, **changes: Any) -> Instrument:
@@ -69,7 +79,7 @@ def random_candles(seed: int, count: int, *, start_ms: int = START_MS, step_ms: 
     high = np.round(np.maximum(opened, close) + reach[0], 2)
     low = np.round(np.minimum(opened, close) - reach[1], 2)
     candles = bars(np.column_stack([opened, high, low, close]), step_ms=step_ms, start_ms=start_ms)
-    candles["volume"] = rng.random(count)
+    candles["volume"] = 10_000 * rng.random(count)
     return candles
 
 

@@ -22,6 +22,7 @@ from futures_agent.settings.tree import CostSettings, RiskSettings
 from futures_agent.strategy.ema_cross import STRATEGY as EMA_CROSS
 from futures_agent.strategy.strategy import Strategy
 from sample_markets import (
+    FREE,
     PLAIN_COSTS,
     PLAIN_RISK,
     START_MS,
@@ -101,8 +102,7 @@ def test_symbols_compete_in_their_order() -> None:
 
 def test_exposure_is_shared() -> None:
     candles = {name: bars([FLAT] * 5) for name in ("AUSDT", "BUSDT", "CUSDT")}
-    risk = RiskSettings(fixed_notional=1_000.0, max_leverage=1.0)
-    result = run(candles, scripted({0: LONG}), risk=risk, initial_equity=1_500.0)
+    result = run(candles, scripted({0: LONG}), initial_equity=1_500.0)
     assert result.trades["quantity"].tolist() == [10.0, 5.0]
     assert result.rejections == {"RISK_MAX_LEVERAGE": 1}
 
@@ -112,8 +112,8 @@ def test_entries_are_sized_by_the_equity_that_was_known() -> None:
     result = run(
         {"BTCUSDT": bars(rows)},
         scripted({0: LONG, 2: LONG}),
-        risk=RiskSettings(risk_per_trade=0.01, max_leverage=3.0),
-        costs=CostSettings(0.0, 0.0, 0.0, funding=False),
+        risk=replace(PLAIN_RISK, fixed_notional=0.0, risk_per_trade=0.01, max_leverage=3.0),
+        costs=FREE,
     )
     # 1 % of 10,000 over 5; then 1 % of 10,200 over 5
     assert result.trades["quantity"].tolist() == [20.0, 20.4]
@@ -121,8 +121,7 @@ def test_entries_are_sized_by_the_equity_that_was_known() -> None:
 
 def test_open_positions_are_marked_to_the_last_close() -> None:
     rows = [FLAT, FLAT, (100, 104, 99, 103), (103, 104, 99, 101), FLAT]
-    costs = CostSettings(0.0, 0.0, 0.0, funding=False)
-    equity = run({"BTCUSDT": bars(rows)}, scripted({0: LONG}), costs=costs).equity
+    equity = run({"BTCUSDT": bars(rows)}, scripted({0: LONG}), costs=FREE).equity
     assert equity["equity"].tolist() == [10_000, 10_000, 10_030, 10_010, 10_000]
     assert equity["notional"].tolist() == [0, 1_000, 1_030, 1_010, 0]
 
@@ -166,7 +165,7 @@ def everything(**options: Any) -> Simulation:
         options.pop("strategy", EMA_CROSS),
         params={"fast": 5, "slow": 12},
         finer=(Timeframe.M15, finer),
-        risk=RiskSettings(max_positions=4),
+        risk=RiskSettings(max_positions=4, max_drawdown=0.9, max_daily_loss=0.05),
         costs=CostSettings(),
         **options,
     )

@@ -10,19 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from futures_agent.backtest.records import ExitReason, Simulation
 from futures_agent.clock import HOUR_MS, MINUTE_MS
 from futures_agent.market.timeframe import Timeframe
-from futures_agent.settings.tree import CostSettings, RiskSettings
 from futures_agent.store.sentiment import FUNDING
-from sample_markets import START_MS, bars, instrument, run, scripted
+from sample_markets import FREE, PLAIN_RISK, START_MS, bars, instrument, run, scripted
 
 LONG = {"entry": 1, "stop_distance": 5.0, "target_distance": 10.0}
 SHORT = {**LONG, "entry": -1}
 FLAT = (100.0, 101.0, 99.0, 100.0)
-COSTS = CostSettings(maker_fee_bps=2.0, taker_fee_bps=5.0, slippage_bps=0.0, funding=False)
-RISK = RiskSettings(fixed_notional=1_000.0, max_leverage=3.0)
+COSTS = replace(FREE, maker_fee_bps=2.0, taker_fee_bps=5.0)
+FUNDED = replace(COSTS, funding=True)
+RISK = replace(PLAIN_RISK, max_leverage=3.0)
 
 
 def market(
@@ -87,8 +88,7 @@ def test_the_entry_bar_is_checked_too() -> None:
 
 
 def test_slippage_worsens_entry_and_stop_and_moves_the_bracket() -> None:
-    costs = CostSettings(maker_fee_bps=2.0, taker_fee_bps=5.0, slippage_bps=100.0, funding=False)
-    trade = only_trade(market(FLAT, (100, 101, 90, 92), costs=costs))
+    trade = only_trade(market(FLAT, (100, 101, 90, 92), costs=replace(COSTS, slippage_bps=100.0)))
     assert trade["entry_price"] == 101.0
     assert (trade["stop_price"], trade["target_price"]) == (96.0, 111.0)
     assert trade["exit_price"] == pytest.approx(96.0 * 0.99)
@@ -143,7 +143,7 @@ def test_a_gap_beyond_bankruptcy_loses_the_margin_not_more() -> None:
 
 
 def test_quantity_rounded_to_nothing_is_refused_by_name() -> None:
-    result = market(FLAT, risk=RiskSettings(fixed_notional=0.05))
+    result = market(FLAT, risk=replace(RISK, fixed_notional=0.05))
     assert len(result.trades) == 0
     assert result.rejections == {"MIN_QUANTITY": 1}
     assert result.warnings == ("no trades: 1 entry signals, refused: MIN_QUANTITY 1",)
@@ -161,7 +161,7 @@ def funded(exit_bar: int, *, entry_bar: int = 8, touch_stop_at: int = -1) -> Any
         {"BTCUSDT": bars(rows)},
         scripted(plan),
         risk=RISK,
-        costs=CostSettings(slippage_bps=0.0),
+        costs=FUNDED,
         funding={"BTCUSDT": rates},
     )
     assert result.warnings == ()
@@ -186,9 +186,7 @@ def test_funding_is_in_the_equity_from_the_instant_on() -> None:
 @pytest.mark.parametrize("entry", [LONG, SHORT])
 def test_missing_rates_cost_either_side_and_are_said(entry: dict[str, Any]) -> None:
     rows = [FLAT] * 20
-    result = run(
-        {"BTCUSDT": bars(rows)}, scripted({0: entry}), risk=RISK, costs=CostSettings(slippage_bps=0.0)
-    )
+    result = run({"BTCUSDT": bars(rows)}, scripted({0: entry}), risk=RISK, costs=FUNDED)
     assert only_trade(result)["funding"] == pytest.approx(-2 * 10 * 100 * 0.0001)  # at 08 and 16
     assert result.warnings == (
         (

@@ -6,7 +6,7 @@ the live trader's source; given a compile cache, through numba, with the same bi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 from futures_agent.backtest.deciding import OnProgress, decide
 from futures_agent.backtest.panel import Panel, Series, end_to_end
 from futures_agent.backtest.portfolio import ACCOUNT, POSITION, TERMS, Book, Market, run_portfolio
-from futures_agent.backtest.records import EQUITY, TRADE, Simulation
+from futures_agent.backtest.records import EQUITY, TRADE, ExitReason, Simulation
+from futures_agent.clock import utc_text
 from futures_agent.compiled import runner
 from futures_agent.execution.funding import SETTLEMENT, settlements
 from futures_agent.execution.rounding import rules_of
 from futures_agent.policy.policy import Policy
-from futures_agent.risk.sizing import Rejection, limits_of
+from futures_agent.risk.gate import ENTRY
+from futures_agent.risk.limits import limits_of
+from futures_agent.risk.rejection import Rejection
+from futures_agent.risk.state import new_risk_state
 from futures_agent.settings.tree import CostSettings, RiskSettings
 from futures_agent.strategy.strategy import Strategy
 
@@ -83,7 +87,12 @@ def simulate(
     runner(run_portfolio, compile_cache)(market, book, _terms(panel, risk, costs), limits_of(risk))
     trades = book.trades[: int(book.account["trades"][0])].copy()
     rejections = {Rejection(code).name: int(count) for code, count in enumerate(book.rejections) if count}
-    warnings = [*panel.warnings, *failures, *assumed]
+    warnings = [
+        *panel.warnings,
+        *failures,
+        *assumed,
+        *_events(panel.symbols, trades, book.risk[0], rejections),
+    ]
     if not len(trades):
         warnings.append(_why_no_trades(int(np.count_nonzero(signals["entry"])), rejections))
     return Simulation(
@@ -128,7 +137,8 @@ def _terms(panel: Panel, risk: RiskSettings, costs: CostSettings) -> NDArray[np.
     terms = np.zeros(1, TERMS)
     terms["maker_fee"] = costs.maker_fee_bps / 10_000
     terms["taker_fee"] = costs.taker_fee_bps / 10_000
-    terms["slippage"] = costs.slippage_bps / 10_000
+    terms["half_spread"] = costs.slippage_bps / 10_000
+    terms["impact"] = costs.impact_bps / 10_000
     terms["leverage"] = risk.max_leverage
     terms["timeframe_ms"] = panel.timeframe.ms
     terms["finer_ms"] = panel.finer_timeframe.ms if panel.finer_timeframe else 0
@@ -138,9 +148,11 @@ def _terms(panel: Panel, risk: RiskSettings, costs: CostSettings) -> NDArray[np.
 def _empty_book(market: Market, initial_equity: float) -> Book:
     symbols = len(market.rules)
     account = np.zeros(1, ACCOUNT)
-    account["cash"] = account["equity"] = initial_equity
+    account["cash"] = initial_equity
     return Book(
         account=account,
+        risk=new_risk_state(initial_equity, int(market.timeline[0])),
+        entry=np.zeros(1, ENTRY),
         positions=np.zeros(symbols, POSITION),
         rows=np.full(symbols, -1, np.int64),
         next_rows=market.offsets[:-1].copy(),
@@ -148,6 +160,25 @@ def _empty_book(market: Market, initial_equity: float) -> Book:
         equity=np.zeros(len(market.timeline), EQUITY),
         rejections=np.zeros(len(Rejection), np.int64),
     )
+
+
+def _events(
+    symbols: Sequence[str], trades: NDArray[np.void], risk: np.void, rejections: Mapping[str, int]
+) -> list[str]:
+    """Return what changed the course of the run: symbols that went away, the kill switch."""
+    ended = trades[trades["exit_reason"] == ExitReason.DATA_ENDED]
+    found = [
+        f"{symbols[trade['symbol']]}: candles end before the run does; its position was closed at the "
+        f"last close, {utc_text(int(trade['exit_time']))}"
+        for trade in ended
+    ]
+    if risk["kill_switch"]:
+        refused = rejections.get(Rejection.RISK_KILL_SWITCH.name, 0)
+        found.append(
+            f"the drawdown kill switch tripped at {utc_text(int(risk['tripped_ms']))} and refused {refused} "
+            "entries from then on; only a person re-arms it, which a backtest has not"
+        )
+    return found
 
 
 def _why_no_trades(entries: int, rejections: Mapping[str, int]) -> str:

@@ -2,11 +2,13 @@
 
 At each bar time, in this order and each in the order of the symbols: funding and exits decided on the
 previous close, at the open; entries decided on the previous close, at the open; stops, targets and
-liquidations within the bar, which is also checked for positions it opened; marking to the close.
+liquidations within the bar, which is also checked for positions it opened; marking to the close, which the
+risk gate's memory is fed with.
 
-Entries are sized with what was known when they were decided: the previous close and the account's equity
-at it. Funding at an instant within (previous open, this open] is paid at this open's price by whoever
-holds a position before anything fills here; a position that ended within the bar does not pay.
+The gate judges and sizes entries by what was known when they were decided: the closes up to then and the
+account's equity at the last of them. Funding at an instant within (previous open, this open] is paid at
+this open's price by whoever holds a position before anything fills here; a position that ended within the
+bar does not pay. A symbol whose candles end gives up its position at its last close; the account goes on.
 """
 
 from __future__ import annotations
@@ -31,12 +33,18 @@ from futures_agent.execution.fills import (
 from futures_agent.execution.funding import funding_cashflow
 from futures_agent.execution.margin import bankruptcy_price, liquidation_price
 from futures_agent.execution.rounding import round_to_tick
-from futures_agent.risk.sizing import Rejection, size_entry
+from futures_agent.execution.slippage import slippage_share
+from futures_agent.risk.correlation import Closes
+from futures_agent.risk.gate import exposure, judge_entry
+from futures_agent.risk.rejection import Rejection
+from futures_agent.risk.state import risk_step
 
 _SIGNAL = int(ExitReason.SIGNAL)
 _END = int(ExitReason.END)
+_DATA_ENDED = int(ExitReason.DATA_ENDED)
 _ACCEPTED = int(Rejection.ACCEPTED)
 _ENTRY_LAPSED = int(Rejection.ENTRY_LAPSED)
+_POLICY_DECLINED = int(Rejection.POLICY_DECLINED)
 
 # One symbol's position; `side` 0 = flat.
 POSITION = np.dtype(
@@ -54,14 +62,15 @@ POSITION = np.dtype(
     ]
 )
 
-ACCOUNT = np.dtype([("cash", np.float64), ("equity", np.float64), ("trades", np.int64)])
+ACCOUNT = np.dtype([("cash", np.float64), ("trades", np.int64)])
 
 # Costs as shares, and the lengths of bars.
 TERMS = np.dtype(
     [
         ("maker_fee", np.float64),
         ("taker_fee", np.float64),
-        ("slippage", np.float64),
+        ("half_spread", np.float64),
+        ("impact", np.float64),  # of an order as large as an hour's volume
         ("leverage", np.float64),
         ("timeframe_ms", np.int64),
         ("finer_ms", np.int64),  # of the bars in Market.finer
@@ -87,9 +96,11 @@ class Book(NamedTuple):
     """What the account does about it, written by the loop."""
 
     account: NDArray[np.void]  # one ACCOUNT
+    risk: NDArray[np.void]  # one RISK_STATE
+    entry: NDArray[np.void]  # one ENTRY: the candidate that is being judged
     positions: NDArray[np.void]  # POSITION, one per symbol
     rows: NDArray[np.int64]  # each symbol's candle at the current time, -1 = none
-    next_rows: NDArray[np.int64]
+    next_rows: NDArray[np.int64]  # each symbol's first candle that has not closed at the current time
     trades: NDArray[np.void]  # TRADE, as many as there can be
     equity: NDArray[np.void]  # EQUITY, one per time
     rejections: NDArray[np.int64]  # one count per Rejection
@@ -105,7 +116,6 @@ def run_portfolio(market: Market, book: Book, terms: Any, limits: Any) -> None:
             row, end = book.next_rows[symbol], market.offsets[symbol + 1]
             present = row < end and market.candles[row].timestamp == time
             book.rows[symbol] = row if present else -1
-            book.next_rows[symbol] += present
             if present and book.positions[symbol].side != 0:
                 pay_funding(market, book, symbol)
                 exit_on_signal(market, book, terms[0], symbol)
@@ -114,9 +124,11 @@ def run_portfolio(market: Market, book: Book, terms: Any, limits: Any) -> None:
             if row > market.offsets[symbol] and market.signals[row - 1].entry != 0:
                 enter_on_signal(market, book, terms[0], limits[0], symbol)
         for symbol in symbols:
-            if book.rows[symbol] >= 0 and book.positions[symbol].side != 0:
-                exit_within_bar(market, book, terms[0], symbol)
-        record_equity(book, step, time + terms[0].timeframe_ms)
+            if book.rows[symbol] >= 0:
+                book.next_rows[symbol] += 1
+                if book.positions[symbol].side != 0:
+                    exit_within_bar(market, book, terms[0], symbol)
+        close_bar(book, limits[0], step, time + terms[0].timeframe_ms)
 
 
 @kernel
@@ -142,39 +154,38 @@ def exit_on_signal(market: Market, book: Book, terms: Any, symbol: int) -> None:
     asked = signal.exit_long if position.side > 0 else signal.exit_short
     if asked or signal.entry == -position.side:
         candle = market.candles[row]
-        price = market_fill(-position.side, candle.open, terms.slippage)
-        close_position(book, symbol, candle.timestamp, price, candle.open, _SIGNAL, terms.taker_fee)
+        slippage = slippage_share(terms, position.quantity, market.candles[row - 1].volume)
+        price = market_fill(-position.side, candle.open, slippage)
+        close_position(book, symbol, candle.timestamp, price, candle.open, _SIGNAL, terms.taker_fee, 0.0)
 
 
 @kernel
 def enter_on_signal(market: Market, book: Book, terms: Any, limits: Any, symbol: int) -> None:
     """Open at the open what the previous close decided to open, or count why not."""
-    row, position = book.rows[symbol], book.positions[symbol]
-    signal = market.signals[row - 1]
-    if position.side != 0:
+    row = book.rows[symbol]
+    signal, candle, decided = market.signals[row - 1], market.candles[row], market.candles[row - 1]
+    if book.positions[symbol].side != 0:
         return
-    candle, decided = market.candles[row], market.candles[row - 1]
+    quantity, reason = 0.0, _ACCEPTED
     if candle.timestamp - decided.timestamp != terms.timeframe_ms:
-        book.rejections[_ENTRY_LAPSED] += 1
-        return
-    exposure, positions = 0.0, 0
-    for other in book.positions:
-        if other.side != 0:
-            exposure += other.quantity * other.mark_price
-            positions += 1
-    quantity, reason = size_entry(
-        limits,
-        market.rules[symbol],
-        book.account[0].equity,
-        exposure,
-        positions,
-        decided.close,
-        signal.stop_distance,
-    )
-    if reason != _ACCEPTED:
+        reason = _ENTRY_LAPSED
+    elif signal.declined:
+        reason = _POLICY_DECLINED
+    else:
+        entry = book.entry[0]
+        entry.symbol = symbol
+        entry.side = signal.entry
+        entry.price = decided.close
+        entry.stop_distance = signal.stop_distance
+        entry.target_distance = signal.target_distance
+        closes = Closes(market.candles, market.offsets, book.next_rows, terms.timeframe_ms)
+        quantity, reason = judge_entry(
+            entry, book.risk[0], book.positions, closes, limits, market.rules[symbol]
+        )
+    if reason == _ACCEPTED:
+        open_position(market, book, terms, symbol, quantity)
+    else:
         book.rejections[reason] += 1
-        return
-    open_position(market, book, terms, symbol, quantity)
 
 
 @kernel
@@ -183,7 +194,8 @@ def open_position(market: Market, book: Book, terms: Any, symbol: int, quantity:
     row, position = book.rows[symbol], book.positions[symbol]
     candle, signal, rules = market.candles[row], market.signals[row - 1], market.rules[symbol]
     side = signal.entry
-    price = market_fill(side, candle.open, terms.slippage)
+    slippage = slippage_share(terms, quantity, market.candles[row - 1].volume)
+    price = market_fill(side, candle.open, slippage)
     stop, target = 0.0, 0.0
     if signal.stop_distance > 0:
         stop = max(round_to_tick(price - side * signal.stop_distance, rules), 0.0)
@@ -215,7 +227,7 @@ def open_position(market: Market, book: Book, terms: Any, symbol: int, quantity:
 def exit_within_bar(market: Market, book: Book, terms: Any, symbol: int) -> None:
     """Close what stop, target or liquidation ends within the bar, or the end of the data after it."""
     row, position = book.rows[symbol], book.positions[symbol]
-    candle = market.candles[row]
+    candle, volume = market.candles[row], market.candles[row - 1].volume
     reason, level = bar_exit(position, candle)
     if reason == AMBIGUOUS:
         last = market.finer_offsets[symbol + 1]
@@ -223,29 +235,40 @@ def exit_within_bar(market: Market, book: Book, terms: Any, symbol: int) -> None
         last = first_row_from(market.finer, first, last, candle.timestamp + terms.timeframe_ms)
         reason, level = finer_exit(position, market.finer, first, last, candle.timestamp, terms.finer_ms)
     if reason == NONE and row + 1 == market.offsets[symbol + 1]:
-        reason, level = _END, candle.close
+        last_bar = candle.timestamp == market.timeline[len(market.timeline) - 1]
+        reason, level, volume = _END if last_bar else _DATA_ENDED, candle.close, candle.volume
     if reason == NONE:
         position.mark_price = candle.close
         return
-    price, fee = market_fill(-position.side, level, terms.slippage), terms.taker_fee
+    price, fee, liquidation_fee = level, terms.taker_fee, 0.0
     if reason == TARGET:
-        price, fee = level, terms.maker_fee
+        fee = terms.maker_fee
     elif reason == LIQUIDATION:
-        price, fee = level, terms.taker_fee + market.rules[symbol].liquidation_fee
-    close_position(book, symbol, candle.timestamp, price, level, reason, fee)
+        liquidation_fee = market.rules[symbol].liquidation_fee
+    else:
+        price = market_fill(-position.side, level, slippage_share(terms, position.quantity, volume))
+    close_position(book, symbol, candle.timestamp, price, level, reason, fee, liquidation_fee)
 
 
 @kernel
 def close_position(
-    book: Book, symbol: int, time: int, price: float, level: float, reason: int, fee: float
+    book: Book,
+    symbol: int,
+    time: int,
+    price: float,
+    level: float,
+    reason: int,
+    fee: float,
+    liquidation_fee: float,
 ) -> None:
     """Fill an exit, write the trade and make the symbol flat.
 
-    `level` is the price before slippage, `fee` a share of the notional.
+    `level` is the price before slippage; the two fees are shares of the notional.
     """
     position, account = book.positions[symbol], book.account[0]
     trade = book.trades[account.trades]
-    exit_fee = position.quantity * price * fee
+    notional = position.quantity * price
+    exit_fee = notional * (fee + liquidation_fee)
     trade.symbol = symbol
     trade.side = position.side
     trade.quantity = position.quantity
@@ -258,6 +281,7 @@ def close_position(
     trade.target_price = position.target_price
     trade.gross_pnl = position.side * position.quantity * (price - position.entry_price)
     trade.fees = position.fees + exit_fee
+    trade.liquidation_fee = notional * liquidation_fee
     trade.funding = position.funding
     trade.net_pnl = trade.gross_pnl - trade.fees + trade.funding
     trade.slippage = position.slippage + position.quantity * abs(price - level)
@@ -268,19 +292,19 @@ def close_position(
 
 
 @kernel
-def record_equity(book: Book, step: int, close_time: int) -> None:
-    """Mark the account to the last closes."""
-    account, row = book.account[0], book.equity[step]
-    unrealised, notional, positions = 0.0, 0.0, 0
+def close_bar(book: Book, limits: Any, step: int, close_ms: int) -> None:
+    """Mark the account to the last closes, and tell the risk gate."""
+    unrealised = 0.0
     for position in book.positions:
         if position.side != 0:
             unrealised += position.side * position.quantity * (position.mark_price - position.entry_price)
-            notional += position.quantity * position.mark_price
-            positions += 1
-    account.equity = account.cash + unrealised
-    row.timestamp = close_time
-    row.equity = account.equity
-    row.notional = notional
+    equity = book.account[0].cash + unrealised
+    risk_step(book.risk[0], limits, close_ms, equity)
+    long, short, positions = exposure(book.positions)
+    row = book.equity[step]
+    row.timestamp = close_ms
+    row.equity = equity
+    row.notional = long + short
     row.positions = positions
 
 

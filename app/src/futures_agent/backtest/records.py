@@ -16,7 +16,8 @@ class ExitReason(IntEnum):
     STOP = 2
     TARGET = 3
     LIQUIDATION = 4
-    END = 5  # still open at the end of the data; closed at the last close
+    END = 5  # still open at the end of the run; closed at the last close
+    DATA_ENDED = 6  # the symbol's candles end before the run does (delisted); closed at its last close
 
 
 # One closed trade. Times are ms UTC (the open time of the bar that filled it); money is in quote units.
@@ -34,6 +35,7 @@ TRADE = np.dtype(
         ("target_price", np.float64),  # as placed at entry; 0 = none
         ("gross_pnl", np.float64),  # price move × quantity
         ("fees", np.float64),  # entry + exit + liquidation fee, ≥ 0
+        ("liquidation_fee", np.float64),  # in fees already
         ("funding", np.float64),  # received (+) or paid (−)
         ("net_pnl", np.float64),  # gross_pnl − fees + funding
         ("slippage", np.float64),  # what fills worse than the market's price cost; in gross_pnl already

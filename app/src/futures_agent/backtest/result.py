@@ -90,6 +90,7 @@ class TradeColumns(msgspec.Struct, frozen=True):
     target_price: list[float]
     gross_pnl: list[float]
     fees: list[float]
+    liquidation_fee: list[float]
     funding: list[float]
     net_pnl: list[float]
     slippage: list[float]

@@ -1,84 +1,40 @@
-"""How large an entry may be, or the named reason why there is none."""
+"""How large an entry may be: by what its stop would lose, within the account's caps and the exchange's."""
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from futures_agent.compiled import kernel
 from futures_agent.execution.rounding import floor_to_step
-from futures_agent.settings.tree import RiskSettings
-
-
-class Rejection(IntEnum):
-    """Why an entry was refused; `ACCEPTED` where it was not."""
-
-    ACCEPTED = 0
-    RISK_MAX_POSITIONS = 1  # as many positions open as allowed
-    RISK_MAX_LEVERAGE = 2  # the account's exposure is at its cap
-    RISK_NO_EQUITY = 3  # nothing left to risk
-    RISK_NO_STOP = 4  # sizing by risk needs a stop distance
-    MIN_QUANTITY = 5  # exchange filter: rounded down to the step, it is too little
-    MIN_NOTIONAL = 6  # exchange filter: worth too little
-    ENTRY_LAPSED = 7  # a hole in the candles followed the decision
-
+from futures_agent.risk.rejection import Rejection
 
 _ACCEPTED = int(Rejection.ACCEPTED)
-_MAX_POSITIONS = int(Rejection.RISK_MAX_POSITIONS)
 _MAX_LEVERAGE = int(Rejection.RISK_MAX_LEVERAGE)
-_NO_EQUITY = int(Rejection.RISK_NO_EQUITY)
-_NO_STOP = int(Rejection.RISK_NO_STOP)
+_NET_LEVERAGE = int(Rejection.RISK_NET_LEVERAGE)
+_POSITION_LEVERAGE = int(Rejection.RISK_POSITION_LEVERAGE)
 _MIN_QUANTITY = int(Rejection.MIN_QUANTITY)
 _MIN_NOTIONAL = int(Rejection.MIN_NOTIONAL)
-
-# RiskSettings for kernels.
-LIMITS = np.dtype(
-    [
-        ("risk_per_trade", np.float64),
-        ("fixed_notional", np.float64),
-        ("max_leverage", np.float64),
-        ("max_positions", np.int64),
-    ]
-)
-
-
-def limits_of(risk: RiskSettings) -> NDArray[np.void]:
-    """Return `risk` as an array of one LIMITS record."""
-    limits = np.zeros(1, LIMITS)
-    for name in LIMITS.names or ():
-        limits[name] = getattr(risk, name)
-    return limits
 
 
 @kernel
 def size_entry(
-    limits: Any,
-    rules: Any,
-    equity: float,
-    exposure: float,
-    positions: int,
-    price: float,
-    stop_distance: float,
+    entry: Any, equity: float, long: float, short: float, limits: Any, rules: Any
 ) -> tuple[float, int]:
     """Return the quantity of an entry, known when the decision is made.
 
+    Fixed-fractional (Vince 1990): equity · risk_per_trade / stop distance, or a fixed notional; cut down to
+    the room that gross exposure, net exposure, the cap of one position and the largest order leave.
+
     Parameters
     ----------
-    limits : record of LIMITS
-    rules : record of execution.rounding.RULES
+    entry : record of risk.gate.ENTRY
+        Its stop distance is above zero unless a fixed notional is set.
     equity : float
-        Of the whole account: cash + unrealised PnL, quote units.
-    exposure : float
-        Σ |position| × price over all symbols, quote units.
-    positions : int
-        Number of open positions.
-    price : float
-        Close of the bar that decided.
-    stop_distance : float
-        Price units between entry and stop; 0 = no stop.
+        Of the whole account: cash + unrealised PnL, quote units, > 0.
+    long, short : float
+        Σ quantity × mark price of the open positions of each side, quote units, ≥ 0.
+    limits : record of risk.limits.LIMITS
+    rules : record of execution.rounding.RULES
 
     Returns
     -------
@@ -87,22 +43,23 @@ def size_entry(
     int
         A value of `Rejection`.
     """
-    if positions >= limits.max_positions:
-        return 0.0, _MAX_POSITIONS
-    if equity <= 0:
-        return 0.0, _NO_EQUITY
-    room = equity * limits.max_leverage - exposure
-    if room <= 0 or room < rules.min_notional:
+    gross_room = equity * limits.max_leverage - (long + short)
+    net_room = equity * limits.max_net_leverage - entry.side * (long - short)
+    position_room = equity * limits.max_position_leverage
+    if gross_room <= 0 or gross_room < rules.min_notional:
         return 0.0, _MAX_LEVERAGE
+    if net_room <= 0 or net_room < rules.min_notional:
+        return 0.0, _NET_LEVERAGE
+    if position_room < rules.min_notional:
+        return 0.0, _POSITION_LEVERAGE
     if limits.fixed_notional > 0:
-        wanted = limits.fixed_notional / price
-    elif stop_distance > 0:
-        wanted = equity * limits.risk_per_trade / stop_distance
+        wanted = limits.fixed_notional / entry.price
     else:
-        return 0.0, _NO_STOP
-    quantity = floor_to_step(min(wanted, room / price, rules.max_quantity), rules)
+        wanted = equity * limits.risk_per_trade / entry.stop_distance
+    room = min(gross_room, net_room, position_room) / entry.price
+    quantity = floor_to_step(min(wanted, room, rules.max_quantity), rules)
     if quantity <= 0 or quantity < rules.min_quantity:
         return 0.0, _MIN_QUANTITY
-    if quantity * price < rules.min_notional:
+    if quantity * entry.price < rules.min_notional:
         return 0.0, _MIN_NOTIONAL
     return quantity, _ACCEPTED

@@ -40,6 +40,7 @@ Hours = Annotated[float, Meta(gt=0, le=87_600)]
 Days = Annotated[float, Meta(gt=0, le=3_650)]
 NonNegativeDays = Annotated[float, Meta(ge=0, le=3_650)]
 Bps = Annotated[float, Meta(ge=0, le=1_000)]
+Leverage = Annotated[float, Meta(gt=0, le=20)]
 
 # What someone is told whose text does not have the form.
 FORMS = {
@@ -271,13 +272,28 @@ class StrategySettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RiskSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Sizing and caps."""
+    """Sizing, and what keeps positions from being opened; none of it closes one.
+
+    Leverages are notional over the equity of the whole account, unrealised profit and loss included.
+    """
 
     risk_per_trade: Share = 0.01  # of equity, lost when the stop is hit
     fixed_notional: QuoteUnits = 0.0  # per entry; 0 sizes by risk_per_trade
     # At 40x the margin of an entry is no more than its maintenance: it would be liquidated as it opens.
-    max_leverage: Annotated[float, Meta(gt=0, le=20)] = 3.0
+    max_leverage: Leverage = 3.0  # of longs + shorts; also what a position's isolated margin is made of
+    # Coins fall together: a gap of 10 % against everything held costs no more than max_drawdown.
+    max_net_leverage: Leverage = 1.5  # of longs − shorts
+    # Stops closer than 1 % of the price would ask for more; a gap through them costs what the notional does.
+    max_position_leverage: Leverage = 1.0  # of one position
     max_positions: PositiveInt = 8
+    # With the new one, three that move together: all their stops at once cost max_daily_loss.
+    max_correlated: NonNegativeInt = 2  # open positions that may correlate with a new one
+    correlation_limit: Share = 0.8  # of returns, signed by the sides; above what most coins share on H1
+    correlation_bars: Annotated[int, Meta(ge=10, le=10_000)] = 168  # compared; a week of H1
+    max_daily_loss: Share = 0.03  # of the equity at the UTC day's start; no entries for the rest of the day
+    max_drawdown: Share = 0.15  # of the highest equity; no entries until a person re-arms
+    # The stop lies within 1 − this of the way to liquidation, which slippage and a wick must not reach.
+    liquidation_buffer: Annotated[float, Meta(ge=0, lt=1)] = 0.2  # 0: stops may lie anywhere
 
 
 class CostSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -285,7 +301,10 @@ class CostSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     maker_fee_bps: Bps = 2.0
     taker_fee_bps: Bps = 5.0
-    slippage_bps: Bps = 1.0
+    slippage_bps: Bps = 1.0  # half the spread
+    # Square-root law: daily volatility × √(quantity / daily volume). A coin that moves 5 % a day moves by
+    # 5 % / √24 = 1 % for an order as large as an hour's volume.
+    impact_bps: Bps = 100.0  # of an order as large as an hour's volume; × √share for a smaller one
     funding: bool = True
     funding_fallback_bps: Bps = 1.0  # longs and shorts pay it per 8 h where no rate was recorded
 
