@@ -64,7 +64,7 @@ system:
 	  || { echo "make test: of $(SYSTEM_PACKAGES) some are missing; pytest says what it skips"; test "$${CI:-}" != true; }
 
 bench: $(VENV)/.develop ## speed and memory, next to backtesting.py
-	cd app && for one in store_read table_sizes backtest_speed sync import_candles backup; do ../$(BIN)/python -m benchmarks.$$one; done
+	cd app && for one in store_read table_sizes backtest_speed peers sync import_candles backup; do ../$(BIN)/python -m benchmarks.$$one; done
 
 crash: $(VENV)/.develop ## disturbed and killed runs of the jobs; RUNS=200, SEED=number repeats one
 	$(BIN)/python tests/crash/campaign.py --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
