@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     GATE_FAILED = 10  # backtest ran, and its result did not reach the gate: a result, not a failure
     BLOCKED = 11  # refused to start: data validation blocks, or recovery holds the database
     HELD = 12  # refused to start: a person or recovery holds this unit
+    AUDIT_FAILED = 13  # backtest --audit: the strategy decides by more than the bars that had closed
     CORRUPT = 14  # the database is damaged
     INTERRUPTED = 16  # told to stop (SIGTERM, Ctrl-C) and stopped cleanly before the end
     CONFIG = 78  # bad settings or bad input: nothing will change until a person changes it

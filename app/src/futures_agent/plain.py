@@ -107,6 +107,10 @@ class _Rows:
             found = self._seen[row] = self._type(self._array[row].item())
         return found
 
+    def __setitem__(self, row: int, record: PlainRecord) -> None:
+        self._seen.pop(row, None)
+        self._array[row] = as_tuple(record)
+
     def __iter__(self) -> Iterator[PlainRecord]:
         return (self[row] for row in range(len(self)))
 

@@ -1,0 +1,1 @@
+"""The audit: does a strategy decide by what it was shown, and by nothing else?"""

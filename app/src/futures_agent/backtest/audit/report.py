@@ -1,0 +1,167 @@
+"""What an audit found, for a person and for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct, field
+
+from futures_agent.errors import ExitCode
+
+# Check → what it runs again, and what to do about a difference.
+_MEANINGS = {
+    "prefix": (
+        "on bars cut at random closes",
+        "the step knows something of the future: let it use nothing but state, bar and params",
+    ),
+    "again": (
+        "a second time on the same bars",
+        "the step remembers outside its state (a global, a cache, a file): keep it in `state`",
+    ),
+    "order": (
+        "with the symbols in another order",
+        "one symbol's run leaves something behind for another's: keep it in `state`",
+    ),
+    "compiled": (
+        "plain beside compiled",
+        "keep to + − × ÷, abs, min, max, floor, sqrt, comparisons; store no fraction in a whole-number field",
+    ),
+    "account": (
+        "the whole simulation, cut",
+        "if the checks above are clean, this is a fault of the engine: please report it with the seed",
+    ),
+    "calendar": (
+        "52 weeks earlier",
+        "the step decides by the date (months, a table, a file): what it looks up must have been known then",
+    ),
+}
+WARNINGS = frozenset({"calendar"})
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """The first place at which two runs that should be the same are not."""
+
+    symbol: str | None  # None: the account
+    timeframe: str | None
+    bar: str | None  # open time, UTC; None: the step raised
+    what: str  # bar: what it was shown; feature: its state; decision: its signal; step: it raised;
+    # entry, exit, equity: of the account
+    field: str
+    whole: bool | int | float | str  # in the run over all bars
+    other: bool | int | float | str
+    cut: str | None = None  # the second run saw what was known then
+
+    @property
+    def text(self) -> str:
+        """One line for a person."""
+        place = " ".join(part for part in (self.symbol or "account", self.timeframe) if part)
+        when = f", bar of {self.bar}" if self.bar else ""
+        known = f" with what was known at {self.cut}" if self.cut else ""
+        return (
+            f"{place}{when}: {self.what} {self.field}: {_shown(self.whole)}, but {_shown(self.other)}{known}"
+        )
+
+
+class Check(Struct, kw_only=True):
+    """One way of running a strategy again.
+
+    Parameters
+    ----------
+    name : str
+    planned, engaged : int
+        Comparisons that were made, and those in which there was a decision to compare.
+    findings : list of Finding
+        Per symbol and kind the earliest.
+    """
+
+    name: str
+    planned: int = 0
+    engaged: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def compared(self, *, engaged: bool) -> None:
+        """Count one comparison."""
+        self.planned += 1
+        self.engaged += engaged
+
+    def add(self, finding: Finding) -> None:
+        """Keep `finding` unless an earlier one of its symbol and kind is known."""
+        for place, known in enumerate(self.findings):
+            if (known.symbol, known.what) == (finding.symbol, finding.what):
+                if (finding.bar or "") < (known.bar or ""):
+                    self.findings[place] = finding
+                return
+        self.findings.append(finding)
+
+    @property
+    def word(self) -> str:
+        """The verdict of this check."""
+        if self.findings:
+            return "warns" if self.name in WARNINGS else "DIFFERS"
+        return "same" if self.engaged else "no decision to compare"
+
+
+class AuditReport(Struct, frozen=True, kw_only=True):
+    """Everything an audit did and found."""
+
+    strategy: str
+    seed: int
+    symbols: tuple[str, ...]
+    symbols_in_all: int
+    bars: int
+    features: int  # numbers in the state
+    compared_every: int  # the state was compared at every so many bars
+    checks: tuple[Check, ...]
+    outside: tuple[str, ...]  # data that the step reaches besides its arguments
+    failures: tuple[str, ...]  # symbols on which the strategy raised
+
+    @property
+    def code(self) -> ExitCode:
+        """OK; AUDIT_FAILED where a run differs; FAILED where there was nothing to compare."""
+        judging = [check for check in self.checks if check.name not in WARNINGS]
+        if any(check.findings for check in judging):
+            return ExitCode.AUDIT_FAILED
+        return ExitCode.OK if all(check.engaged for check in judging) else ExitCode.FAILED
+
+    @property
+    def verdict(self) -> str:
+        """CLEAN (with warnings or without), FAILED or INCONCLUSIVE."""
+        if self.code is ExitCode.AUDIT_FAILED:
+            return "FAILED"
+        if self.code is ExitCode.FAILED:
+            return "INCONCLUSIVE"
+        warnings = (
+            sum(check.word == "warns" for check in self.checks) + len(self.outside) + len(self.failures)
+        )
+        return f"CLEAN, BUT FOR {warnings} WARNING{'S' * (warnings > 1)}" if warnings else "CLEAN"
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person reads."""
+        features = f"{self.features} numbers of state"
+        if self.compared_every > 1:
+            features += f" (at every {self.compared_every}th bar)"
+        yield (
+            f"audit of {self.strategy}: {len(self.symbols)} of {self.symbols_in_all} symbols, "
+            f"{self.bars:,} bars, {features}, seed {self.seed}"
+        )
+        for check in self.checks:
+            meaning, advice = _MEANINGS[check.name]
+            yield f"  {check.name:<9} {check.word:<8} {check.engaged}/{check.planned} engaged; {meaning}"
+            yield from (f"            {finding.text}" for finding in check.findings)
+            if check.findings:
+                yield f"            → {advice}"
+        for name in self.outside:
+            yield f"  warning: the step reads {name}: harmless if it never changes and was known at all times"
+        yield from (f"  warning: left out, {failure}" for failure in self.failures)
+        yield f"audit {self.verdict}: {self._conclusion()}"
+
+    def _conclusion(self) -> str:
+        if self.code is ExitCode.AUDIT_FAILED:
+            return "decisions, features or money depend on more than the bars that had closed"
+        if self.code is ExitCode.FAILED:
+            return "the strategy decided too little to be judged; take more symbols or a longer period"
+        return "every bar, feature, decision and trade was the same without the future"
+
+
+def _shown(value: bool | int | float | str) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
