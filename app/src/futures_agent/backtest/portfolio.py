@@ -108,7 +108,11 @@ class Book(NamedTuple):
 
 @kernel
 def run_portfolio(market: Market, book: Book, terms: Any, limits: Any) -> None:
-    """Run the account through the whole timeline; `terms` and `limits` are arrays of one record."""
+    """Run the account through the whole timeline; `terms` and `limits` are arrays of one record.
+
+    What happens at most bars is called with records, the rare with `market` and `book`: compiled, handing
+    over that many arrays costs more than the work.
+    """
     symbols = range(len(book.rows))
     for step in range(len(market.timeline)):
         time = market.timeline[step]
@@ -116,47 +120,60 @@ def run_portfolio(market: Market, book: Book, terms: Any, limits: Any) -> None:
             row, end = book.next_rows[symbol], market.offsets[symbol + 1]
             present = row < end and market.candles[row].timestamp == time
             book.rows[symbol] = row if present else -1
-            if present and book.positions[symbol].side != 0:
-                pay_funding(market, book, symbol)
-                exit_on_signal(market, book, terms[0], symbol)
+            position = book.positions[symbol]
+            if present and position.side != 0:
+                last = market.settlement_offsets[symbol + 1]
+                pay_funding(position, book.account[0], market.candles[row], market.settlements, last)
+                if asks_to_leave(market.signals[row - 1], position.side):
+                    exit_on_signal(market, book, terms[0], symbol)
         for symbol in symbols:
             row = book.rows[symbol]
             if row > market.offsets[symbol] and market.signals[row - 1].entry != 0:
                 enter_on_signal(market, book, terms[0], limits[0], symbol)
         for symbol in symbols:
-            if book.rows[symbol] >= 0:
+            row, position = book.rows[symbol], book.positions[symbol]
+            if row >= 0:
                 book.next_rows[symbol] += 1
-                if book.positions[symbol].side != 0:
-                    exit_within_bar(market, book, terms[0], symbol)
+                if position.side != 0:
+                    reason, level = bar_exit(position, market.candles[row])
+                    if reason != NONE or row + 1 == market.offsets[symbol + 1]:
+                        exit_within_bar(market, book, terms[0], symbol, reason, level)
+                    else:
+                        position.mark_price = market.candles[row].close
         close_bar(book, limits[0], step, time + terms[0].timeframe_ms)
 
 
 @kernel
-def pay_funding(market: Market, book: Book, symbol: int) -> None:
-    """Settle every funding instant since the position's last bar, up to and including this open."""
-    candle = market.candles[book.rows[symbol]]
-    position = book.positions[symbol]
-    while position.next_settlement < market.settlement_offsets[symbol + 1]:
-        settlement = market.settlements[position.next_settlement]
+def pay_funding(position: Any, account: Any, candle: Any, settlements: Any, last: int) -> None:
+    """Settle every funding instant since the position's last bar, up to and including this open.
+
+    `last` is the row behind the symbol's settlements.
+    """
+    while position.next_settlement < last:
+        settlement = settlements[position.next_settlement]
         if settlement.timestamp > candle.timestamp:
             break
         cash = funding_cashflow(position.side, position.quantity, candle.open, settlement)
         position.funding += cash
-        book.account[0].cash += cash
+        account.cash += cash
         position.next_settlement += 1
 
 
 @kernel
+def asks_to_leave(signal: Any, side: int) -> bool:
+    """Say whether a decision closes a position of `side`; an opposite entry does, even a refused one."""
+    asked = signal.exit_long if side > 0 else signal.exit_short
+    return asked or signal.entry == -side  # type: ignore[no-any-return]
+
+
+@kernel
 def exit_on_signal(market: Market, book: Book, terms: Any, symbol: int) -> None:
-    """Close at the open what the previous close decided to close; an opposite entry closes too."""
+    """Close at the open what the previous close decided to close."""
     row, position = book.rows[symbol], book.positions[symbol]
-    signal = market.signals[row - 1]
-    asked = signal.exit_long if position.side > 0 else signal.exit_short
-    if asked or signal.entry == -position.side:
-        candle = market.candles[row]
-        slippage = slippage_share(terms, position.quantity, market.candles[row - 1].volume)
-        price = market_fill(-position.side, candle.open, slippage)
-        close_position(book, symbol, candle.timestamp, price, candle.open, _SIGNAL, terms.taker_fee, 0.0)
+    candle = market.candles[row]
+    slippage = slippage_share(terms, position.quantity, market.candles[row - 1].volume)
+    price = market_fill(-position.side, candle.open, slippage)
+    close_position(book, symbol, candle.timestamp, price, candle.open, _SIGNAL, terms.taker_fee, 0.0)
 
 
 @kernel
@@ -224,22 +241,18 @@ def open_position(market: Market, book: Book, terms: Any, symbol: int, quantity:
 
 
 @kernel
-def exit_within_bar(market: Market, book: Book, terms: Any, symbol: int) -> None:
-    """Close what stop, target or liquidation ends within the bar, or the end of the data after it."""
+def exit_within_bar(market: Market, book: Book, terms: Any, symbol: int, reason: int, level: float) -> None:
+    """Close what `bar_exit` found to end within the bar, or, where it found NONE, at the last close."""
     row, position = book.rows[symbol], book.positions[symbol]
     candle, volume = market.candles[row], market.candles[row - 1].volume
-    reason, level = bar_exit(position, candle)
     if reason == AMBIGUOUS:
         last = market.finer_offsets[symbol + 1]
         first = first_row_from(market.finer, market.finer_offsets[symbol], last, candle.timestamp)
         last = first_row_from(market.finer, first, last, candle.timestamp + terms.timeframe_ms)
         reason, level = finer_exit(position, market.finer, first, last, candle.timestamp, terms.finer_ms)
-    if reason == NONE and row + 1 == market.offsets[symbol + 1]:
+    if reason == NONE:
         last_bar = candle.timestamp == market.timeline[len(market.timeline) - 1]
         reason, level, volume = _END if last_bar else _DATA_ENDED, candle.close, candle.volume
-    if reason == NONE:
-        position.mark_price = candle.close
-        return
     price, fee, liquidation_fee = level, terms.taker_fee, 0.0
     if reason == TARGET:
         fee = terms.maker_fee
