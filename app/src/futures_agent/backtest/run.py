@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import closing
 from pathlib import Path
 
-import apsw
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,16 +16,17 @@ from numpy.typing import NDArray
 from futures_agent.backtest.deciding import OnProgress
 from futures_agent.backtest.engine import simulate
 from futures_agent.backtest.inputs import input_readers
-from futures_agent.backtest.panel import Panel, ReadCandles, build_panel, load_panel
+from futures_agent.backtest.loading import Frames, Period, load_candles, require_known
+from futures_agent.backtest.panel import Panel, build_panel, load_panel
 from futures_agent.backtest.records import Simulation
 from futures_agent.clock import DAY_MS
 from futures_agent.errors import Refuse
 from futures_agent.market.candle import CANDLE
 from futures_agent.market.instrument import Instrument
+from futures_agent.market.quality import Oddity
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings.tree import Settings
-from futures_agent.store.candles import read_candles
-from futures_agent.store.database import open_reader
+from futures_agent.store.database import database_errors, open_reader
 from futures_agent.store.instruments import read_instruments
 from futures_agent.store.sentiment import read_funding
 from futures_agent.strategy.registry import load_strategy
@@ -55,59 +57,72 @@ def compile_cache_of(settings: Settings) -> Path:
     return Path(named) if named else settings.paths.state / "backtest" / "compiled"
 
 
-def timeframes_of(settings: Settings) -> tuple[Timeframe, ...]:
-    """Return the timeframes a run of `settings` reads: deciding, higher, and the next finer one stored.
-
-    Raises
-    ------
-    Refuse
-        Bad strategy name, or candles it needs are not collected.
-    """
-    strategy, timeframe = _strategy(settings)
-    finer = _finer(settings, timeframe)
-    return (timeframe, *strategy.timeframes, *([finer] if finer else []))
-
-
 def run_backtest(
     settings: Settings,
     *,
     database: Path,
-    start_ms: int,
-    end_ms: int,
+    period: Period,
     symbols: Sequence[str] | None = None,
-    notes: Sequence[str] = (),
+    exchanges_own: AbstractSet[Oddity] = frozenset(),
     on_progress: OnProgress | None = None,
 ) -> BacktestRun:
-    """Backtest the strategy, risk and costs of `settings` over [start_ms, end_ms), ms UTC.
+    """Backtest the strategy, risk and costs of `settings` over `period`.
 
     Parameters
     ----------
     database : Path
         Opened read-only.
     symbols : sequence of str, optional
-        What to trade, in this order; without it all that the settings follow. Whoever judged the candles
-        names those that are good.
-    notes : sequence of str
-        What a reader of the result must know first: they come before the warnings of the run itself.
+        What a person wants traded, in this order; without it all that the settings follow.
+    exchanges_own : set of Oddity
+        Contradictions in the candles that are no fault, from `health.data.read_exchanges_own`.
     on_progress : callable, optional
         Called with (stage, symbols done, symbols in all); stages are "load", then "signals".
 
+    Returns
+    -------
+    BacktestRun
+        The warnings of its simulation begin with the symbols that were left out or end early.
+
     Raises
     ------
+    Blocked
+        The candles of a period that ends now are not good.
     Refuse
-        Bad strategy name or parameters, no symbols, no candles, or an unwritable compile cache.
+        Bad strategy name or parameters, unknown or no symbols, no candles, or an unwritable compile cache.
     Retry, Corrupt
         The database cannot be read.
     """
-    strategy, timeframe = _strategy(settings)
+    strategy, frames = _strategy(settings)
     params = strategy.read_params(settings.strategy.params)  # a typo is told before anything is loaded
-    db = open_reader(database, settings.database)
-    try:
-        panel = _load(db, settings, symbols, strategy, timeframe, (start_ms, end_ms), on_progress)
-    finally:
-        db.close()
+    with database_errors(database), closing(open_reader(database, settings.database)) as db:
+        instruments = read_instruments(db)
+        if symbols is not None:
+            require_known(symbols, instruments)
+        wanted = settings.data.followed(instruments) if symbols is None else symbols
+        loaded = load_candles(
+            db,
+            settings.data,
+            wanted,
+            instruments,
+            frames,
+            period,
+            exchanges_own=exchanges_own,
+            on_symbol=lambda done: on_progress("load", done, len(wanted)) if on_progress else None,
+        )
+        span = (period.start_ms, period.end_ms)
+        panel = load_panel(
+            loaded.symbols,
+            instruments,
+            frames.deciding,
+            # Taken out of `loaded`: the panel is a copy, and there is not memory for two.
+            read={each: loaded.candles[each].pop for each in (frames.deciding, *frames.higher)},
+            finer=(frames.finer, loaded.candles[frames.finer].pop) if frames.finer else None,
+            funding=read_funding(db, loaded.symbols, *span) if settings.costs.funding else {},
+            inputs=input_readers(db, strategy, params, span),
+        )
     simulation = _simulate(panel, strategy, settings, on_progress)
-    simulation = replace(simulation, warnings=(*notes, *simulation.warnings))
+    simulation = replace(simulation, warnings=(*loaded.notes, *simulation.warnings))
     return BacktestRun(simulation, panel, strategy, params)
 
 
@@ -124,7 +139,8 @@ def warm_up(settings: Settings) -> Path:
     Refuse
         Bad strategy name or parameters, or an unwritable compile cache.
     """
-    strategy, timeframe = _strategy(settings)
+    strategy, frames = _strategy(settings)
+    timeframe = frames.deciding
     candles = np.ones(2, CANDLE)
     candles["timestamp"] = [DAY_MS, DAY_MS + timeframe.ms]
     symbol = settings.data.symbols[0]
@@ -169,7 +185,8 @@ def _simulate(
     )
 
 
-def _strategy(settings: Settings) -> tuple[Strategy, Timeframe]:
+def _strategy(settings: Settings) -> tuple[Strategy, Frames]:
+    """Return the strategy and the timeframes a run of it reads, all of which are collected."""
     strategy, timeframe = load_strategy(settings.strategy.name), Timeframe[settings.strategy.timeframe]
     for needed in (timeframe, *strategy.timeframes):
         if needed not in settings.data.frames:
@@ -182,39 +199,6 @@ def _strategy(settings: Settings) -> tuple[Strategy, Timeframe]:
             f"strategy.timeframe: {timeframe.name} must be below all that strategy {strategy.name} "
             f"follows besides ({', '.join(lower)})"
         )
-    return strategy, timeframe
-
-
-def _finer(settings: Settings, timeframe: Timeframe) -> Timeframe | None:
-    """Return the timeframe that decides what happened first within a bar of `timeframe`."""
-    below = (each for each in settings.data.frames if each.ms < timeframe.ms)
-    return max(below, key=lambda each: each.ms, default=None)
-
-
-def _load(
-    db: apsw.Connection,
-    settings: Settings,
-    symbols: Sequence[str] | None,
-    strategy: Strategy,
-    timeframe: Timeframe,
-    period: tuple[int, int],
-    on_progress: OnProgress | None,
-) -> Panel:
-    instruments = read_instruments(db)
-    if symbols is None:
-        symbols = settings.data.followed(instruments)
-
-    def reader(of: Timeframe) -> ReadCandles:
-        return lambda symbol: read_candles(db, of, [symbol], *period)[symbol]
-
-    finer = _finer(settings, timeframe)
-    return load_panel(
-        symbols,
-        instruments,
-        timeframe,
-        read={each: reader(each) for each in (timeframe, *strategy.timeframes)},
-        finer=(finer, reader(finer)) if finer else None,
-        funding=read_funding(db, symbols, *period) if settings.costs.funding else {},
-        inputs=input_readers(db, strategy, strategy.read_params(settings.strategy.params), period),
-        on_symbol=lambda done: on_progress("load", done, len(symbols)) if on_progress else None,
-    )
+    below = [each for each in settings.data.frames if each.ms < timeframe.ms]
+    finer = max(below, key=lambda each: each.ms, default=None)
+    return strategy, Frames(timeframe, strategy.timeframes, finer)

@@ -11,7 +11,7 @@ import typer
 from futures_agent.errors import ExitCode, Refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from futures_agent.market.timeframe import Timeframe
     from futures_agent.settings import Effective, Settings
@@ -59,28 +59,29 @@ def choose(
 ) -> None:
     """Read the global options."""
     _choice.config = config
-    _choice.overrides = dict(_split_setting(text) for text in setting or [])
+    _choice.overrides = dict(split_setting(text) for text in setting or [])
 
 
-def _split_setting(text: str) -> tuple[str, str]:
+def split_setting(text: str) -> tuple[str, str]:
+    """Return (key, text) of `section.key=value`."""
     key, equals, value = text.partition("=")
     if not equals or "." not in key:
         raise Refuse(f"--set {text!r}: write section.key=value, such as backtest.days=90")
     return key, value
 
 
-def effective_settings() -> Effective:
-    """Return the settings, with where each came from."""
+def effective_settings(overrides: Mapping[str, str] | None = None) -> Effective:
+    """Return the settings, with where each came from; `overrides` are a command's own and win."""
     from futures_agent.settings import load
 
-    return load(_choice.config, overrides=_choice.overrides)
+    return load(_choice.config, overrides={**_choice.overrides, **(overrides or {})})
 
 
-def effective_logged() -> Effective:
+def effective_logged(overrides: Mapping[str, str] | None = None) -> Effective:
     """Return the settings with their origins, and start the log as they say."""
     from futures_agent.program.log import start_logging
 
-    effective = effective_settings()
+    effective = effective_settings(overrides)
     start_logging(effective.settings.log.level)
     return effective
 

@@ -13,6 +13,7 @@ from futures_agent.cli.frame import (
     effective_logged,
     end,
     settings_logged,
+    split_setting,
     symbols_of,
     timeframes_of,
 )
@@ -66,12 +67,41 @@ def sentiment_macro(symbols: SymbolsOption = None) -> None:
 
 
 @app.command()
-def backtest(symbols: SymbolsOption = None) -> None:
+def backtest(
+    since: Annotated[
+        str | None, typer.Option("--from", help="First bar, UTC: 2025-01-01; default backtest.days before.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="End, not included, UTC: 2025-07-01; default now.")
+    ] = None,
+    symbols: SymbolsOption = None,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help="A strategy's name, or package.module:NAME.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A parameter of the strategy, fast=10, or any setting, risk.max_positions=4; repeatable.",
+        ),
+    ] = None,
+) -> None:
     """Backtest the strategy on the stored candles; leaves a JSON result and an HTML report."""
+    from futures_agent.backtest.request import Request, parse_param
+    from futures_agent.clock import parse_utc
     from futures_agent.jobs import backtest as job
 
     in_own_slice(job.NAME)
-    end(job.run(effective_logged(), symbols_of(symbols)))
+    of_settings = [text for text in setting or [] if "." in text.partition("=")[0]]
+    request = Request(
+        start_ms=None if since is None else parse_utc(since),
+        end_ms=None if until is None else parse_utc(until),
+        symbols=symbols_of(symbols),
+        strategy=strategy,
+        params=dict(parse_param(text) for text in setting or [] if text not in of_settings),
+    )
+    end(job.run(effective_logged(dict(map(split_setting, of_settings))), request))
 
 
 @app.command()

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
+from futures_agent.backtest.request import Request
 from futures_agent.backtest.result import BacktestResult, build_result, run_id
 from futures_agent.backtest.result_files import Incomplete, prune_results, write_incomplete, write_result
+from futures_agent.backtest.summary import print_summary, shows_summary
 from futures_agent.clock import DAY_MS, MINUTE_MS, SystemClock, utc_text
-from futures_agent.errors import AgentError, Blocked, ExitCode, Interrupted
+from futures_agent.errors import AgentError, ExitCode, Interrupted
 from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
-from futures_agent.health.data import DataReport, assess, read_exchanges_own
-from futures_agent.market.timeframe import Timeframe
+from futures_agent.health.data import read_exchanges_own
 from futures_agent.program.blocks import refuse_if_blocked
 from futures_agent.program.job import Job, Outcome, run_job, took
 from futures_agent.program.records import RunLog
 from futures_agent.settings import Effective, Settings
-from futures_agent.store.database import database_errors, open_reader
 
 if TYPE_CHECKING:
     from futures_agent.backtest.run import BacktestRun
@@ -34,16 +30,14 @@ NAME = "backtest"
 _log = logging.getLogger(__name__)
 
 
-def run(effective: Effective, symbols: Sequence[str] | None = None) -> ExitCode:
-    """Run the job; `symbols` narrows what the settings say."""
-    settings = effective.settings
-    if symbols is not None:
-        settings = replace(settings, data=replace(settings.data, symbols=tuple(dict.fromkeys(symbols))))
-        effective = Effective(settings, {**effective.origins, "data.symbols": "--symbols"})
-    return run_job(NAME, settings, lambda job: _backtest(job, effective))
+def run(effective: Effective, request: Request | None = None) -> ExitCode:
+    """Run the job; `request` is what a person asked for besides the settings."""
+    request = request or Request()
+    effective = request.applied_to(effective)
+    return run_job(NAME, effective.settings, lambda job: _backtest(job, effective, request))
 
 
-def _backtest(job: Job, effective: Effective) -> Outcome:
+def _backtest(job: Job, effective: Effective, request: Request) -> Outcome:
     settings = job.settings
     _account_for_a_killed_run(job)
     if not settings.backtest.enabled:
@@ -53,18 +47,27 @@ def _backtest(job: Job, effective: Effective) -> Outcome:
             line=f"skipped: {late_min:.0f} min after {settings.backtest.start_time_utc} UTC, "
             f"at most {settings.backtest.late_limit_min:.0f} allowed; the next night runs again"
         )
-    refuse_if_blocked(settings.paths.job("data-validation"))
+    if not request.past:
+        refuse_if_blocked(settings.paths.job("data-validation"))
     progress = _Progress(job)
     try:
-        made = _simulate(job, progress)
-        progress.stage = "writing the result"
+        made = _simulate(job, request, progress)
+        progress("metrics", 0, 1)
         result = build_result(
             made.simulation, effective, started_ms=job.started_ms, finished_ms=SystemClock().now_ms()
         )
-        _write(job, effective, result)
+        progress("report", 0, 1)
+        report = _report(made, result)
+        progress("writing the result", 0, 1)
+        # From here on a run that is told to stop is quicker finished than undone.
+        paths = write_result(settings.paths.results, result, report, latest=not request.is_typed(effective))
+        prune_results(settings.paths.results, settings.backtest.keep_results)
     except Interrupted as error:
         _leave_incomplete(job, progress, str(error))
         raise
+    if shows_summary():
+        job.reporter.end_bar()
+        print_summary(result, paths)
     return _outcome(job, result)
 
 
@@ -82,57 +85,27 @@ class _Progress:
         self._job.reporter.advance(done, total, stage)
 
 
-def _simulate(job: Job, progress: _Progress) -> BacktestRun:
-    """Insist on good data, then run the engine."""
-    from futures_agent.backtest.run import run_backtest, timeframes_of
+def _simulate(job: Job, request: Request, progress: _Progress) -> BacktestRun:
+    """Judge the candles and run the engine."""
+    from futures_agent.backtest.run import run_backtest
 
     settings = job.settings
     now_ms = ExchangeClock.load(settings.paths.exchange_state / CLOCK_FILE).now_ms()
-    progress.stage = "judging the candles"
-    report = _good_data(settings, timeframes_of(settings), now_ms)
-    symbols, notes = _fit_to_trade(report)
-    timeframe = Timeframe[settings.strategy.timeframe]
-    end_ms = timeframe.open_of(now_ms)
     return run_backtest(
         settings,
         database=settings.paths.database,
-        start_ms=timeframe.open_of(end_ms - settings.backtest.days * DAY_MS),
-        end_ms=end_ms,
-        symbols=symbols,
-        notes=notes,
+        period=request.period(settings, now_ms),
+        symbols=request.symbols,
+        # Judged again with what data-validation knows: its flag may be older than the candles.
+        exchanges_own=read_exchanges_own(settings.paths.job("data-validation")),
         on_progress=progress,
     )
 
 
-def _good_data(settings: Settings, timeframes: Sequence[Timeframe], now_ms: int) -> DataReport:
-    """Judge what will be loaded by the rules of data-validation: the flag may be older than the data."""
-    with (
-        database_errors(settings.paths.database),
-        closing(open_reader(settings.paths.database, settings.database)) as db,
-    ):
-        own = read_exchanges_own(settings.paths.job("data-validation"))
-        report = assess(db, settings.data, now_ms=now_ms, timeframes=timeframes, exchanges_own=own)
-    if not report.passed:
-        raise Blocked(f"the candles are not good: {report.faults[0]}; `agentctl data-sync` repairs them")
-    return report
-
-
-def _fit_to_trade(report: DataReport) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the symbols whose candles were found good, and why each of the others is left out."""
-    stale = {one.symbol: f"{one.timeframe} candles missing or stale" for one in report.series if one.stale}
-    left_out = {**report.excluded, **stale}
-    fit = dict.fromkeys(one.symbol for one in report.series if one.symbol not in left_out)
-    return tuple(fit), tuple(f"{symbol} left out: {why}" for symbol, why in left_out.items())
-
-
-def _write(job: Job, effective: Effective, result: BacktestResult) -> None:
-    """Write result and report; a run that the command line changed is not what the host is judged by."""
+def _report(made: BacktestRun, result: BacktestResult) -> str:
     from futures_agent.backtest.report import render_report
 
-    results = job.settings.paths.results
-    typed = any(origin.startswith("--") for origin in effective.origins.values())
-    write_result(results, result, render_report(result), latest=not typed)
-    prune_results(results, job.settings.backtest.keep_results)
+    return render_report(result)
 
 
 def _leave_incomplete(job: Job, progress: _Progress, reason: str) -> None:

@@ -79,11 +79,16 @@ class Reporter:
             self._task = self._bar.add_task(text, total=total)
         self._bar.update(self._task, completed=done, total=total, description=text)  # type: ignore[arg-type]
 
+    def end_bar(self) -> None:
+        """Take the bar off the terminal, so that what is printed next stands alone."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
     def __enter__(self) -> Reporter:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self.end_bar()

@@ -147,6 +147,21 @@ def newest(db: apsw.Connection, timeframe: Timeframe) -> dict[str, int]:
         return dict(db.execute(sql))
 
 
+def stored_range(
+    db: apsw.Connection, timeframe: Timeframe, symbols: Sequence[str]
+) -> tuple[int, int] | None:
+    """Return the open times (ms UTC) of the oldest and newest stored candle of `symbols`, if any."""
+    # One aggregate per SELECT is read off an end of the key; two in one would go through all its rows.
+    ends_of = f"(SELECT {{}}(timestamp) FROM {timeframe.table} WHERE symbol = :symbol)"
+    sql = f"SELECT {ends_of.format('min')}, {ends_of.format('max')}"
+    with database_errors(Path(db.filename)):
+        found: list[Any] = [db.execute(sql, {"symbol": symbol}).fetchall()[0] for symbol in symbols]
+    stored = [ends for ends in found if ends != (None, None)]
+    if not stored:
+        return None
+    return min(first for first, _ in stored), max(last for _, last in stored)
+
+
 def survey_series(
     db: apsw.Connection, timeframe: Timeframe, symbol: str, start_ms: int, *, last_closed_ms: int
 ) -> SeriesSurvey:
