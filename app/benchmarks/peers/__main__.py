@@ -44,10 +44,15 @@ name = "ema_cross"
 [risk]
 fixed_notional = {notional}
 max_positions = {symbols}
+max_correlated = {symbols}
+max_daily_loss = 1.0
+max_drawdown = 1.0
+liquidation_buffer = 0.0
 [costs]
 maker_fee_bps = {fee_bps}
 taker_fee_bps = {fee_bps}
 slippage_bps = 0
+impact_bps = 0
 funding = false
 [backtest]
 initial_equity = {equity}
