@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from futures_agent.backtest.metrics import Metrics, TradeGroup, drawdown
+from futures_agent.backtest.order_hash import order_list_hash
 from futures_agent.backtest.result import (
     BacktestResult,
     EquityColumns,
@@ -73,6 +74,19 @@ def test_trades_are_equally_long_columns_with_names_in_them():
     assert columns["side"] == ["long", "short"]
     assert columns["exit_reason"] == ["TARGET", "STOP"]
     assert columns["net_pnl"] == [5.0, -2.0]
+
+
+def test_daily_equity_names_the_day_that_a_bar_closing_at_midnight_ends():
+    assert result_of(run_of([101, 102])).daily_equity == {"2025-11-20": 101.0, "2025-11-21": 102.0}
+    assert result_of(run_of()).daily_equity == {}
+
+
+def test_the_order_list_hash_is_that_of_the_trades():
+    runs = [
+        run_of([101], closed_trades([5, -2], symbol=[0, symbol]), symbols=("A", "B")) for symbol in (0, 1)
+    ]
+    first, other = (result_of(run).order_list_hash for run in runs)
+    assert first == order_list_hash(runs[0]) != other
 
 
 def test_json_is_strict_and_complete_for_a_run_without_trades():

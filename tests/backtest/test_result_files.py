@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from futures_agent.backtest.result import BacktestResult, build_result
+from futures_agent.backtest.result import SCHEMA_VERSION, BacktestResult, build_result
 from futures_agent.backtest.result_files import (
     Incomplete,
     prune_results,
@@ -251,8 +251,10 @@ def test_unreadable_latest_is_one_line(tmp_path: Path):
 
 
 def test_result_of_a_newer_schema_is_refused(tmp_path: Path):
-    newer = msgspec.structs.replace(result_at(STARTED), schema_version=2)
+    newer = msgspec.structs.replace(result_at(STARTED), schema_version=SCHEMA_VERSION + 1)
     write_result(tmp_path, newer, "")
 
-    with pytest.raises(Refuse, match="schema version 2, this version reads up to 1"):
+    with pytest.raises(
+        Refuse, match=f"schema version {SCHEMA_VERSION + 1}, this version reads up to {SCHEMA_VERSION}"
+    ):
         read_latest(tmp_path)

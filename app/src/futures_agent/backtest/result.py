@@ -25,9 +25,11 @@ from futures_agent.backtest.metrics import (
     by_side,
     by_symbol,
     compute_metrics,
+    daily_equity,
     drawdown,
     monthly_returns,
 )
+from futures_agent.backtest.order_hash import order_list_hash
 from futures_agent.backtest.records import TRADE, ExitReason, Simulation
 from futures_agent.backtest.verdict import Verdict, judge
 from futures_agent.clock import DAY_MS, utc_text
@@ -36,7 +38,7 @@ from futures_agent.settings.load import Effective
 from futures_agent.settings.tree import StrategySettings
 from futures_agent.strategy.registry import load_strategy
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MAX_CURVE_POINTS = 2_000
 # What a run's numbers depend on; where files lie or how much is logged is not part of the hash.
 _HASHED_SECTIONS = ("data", "strategy", "risk", "costs", "gate", "backtest")
@@ -130,8 +132,10 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     versions: Versions
     settings_hash: str
     model_hash: str | None
+    order_list_hash: str  # equal hashes: the same trades at the same prices
     settings: dict[str, Any]  # "section.key" -> value, secrets masked
     monthly_returns: dict[str, float | None]
+    daily_equity: dict[str, float]  # UTC day -> equity at its end
     by_side: list[TradeGroup]
     by_exit_reason: list[TradeGroup]
     by_reason: list[TradeGroup]  # one per `strategy.reasons`
@@ -188,8 +192,10 @@ def build_result(
         versions=_versions(),
         settings_hash=_settings_hash(shown),
         model_hash=model_hash,
+        order_list_hash=order_list_hash(simulation),
         settings=shown,
         monthly_returns=monthly_returns(simulation),
+        daily_equity=_daily_equity(simulation),
         by_side=by_side(simulation),
         by_exit_reason=by_exit_reason(simulation),
         by_reason=by_reason(simulation, strategy.reasons),
@@ -217,6 +223,14 @@ def _data_range(simulation: Simulation) -> DataRange | None:
         return None
     start, end = int(times[0]) - Timeframe[simulation.timeframe].ms, int(times[-1])
     return DataRange(utc_text(start), utc_text(end), (end - start) / DAY_MS)
+
+
+def _daily_equity(simulation: Simulation) -> dict[str, float]:
+    ends = daily_equity(simulation)[1:].tolist()
+    if not ends:
+        return {}
+    first = (int(simulation.equity["timestamp"][0]) - 1) // DAY_MS
+    return {utc_text((first + day) * DAY_MS)[:10]: equity for day, equity in enumerate(ends)}
 
 
 def _trade_columns(simulation: Simulation) -> TradeColumns:
