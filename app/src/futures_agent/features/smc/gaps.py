@@ -15,7 +15,7 @@ GAPS = np.dtype([("bull", ZONES), ("bear", ZONES)])
 
 @kernel
 def gaps_step(state: Any, recent: Any, bar: Any, smallest: float, longest_age: int) -> None:
-    """Let this bar fill the gaps there are, then look whether it makes one.
+    """Let this bar retest and fill the gaps there are, then look whether it makes one.
 
     Three bars make a bull gap where the low of the third lies above the high of the first; it reaches
     from that high to that low and comes from the bar between them. It is retested when price comes down
@@ -35,13 +35,13 @@ def gaps_step(state: Any, recent: Any, bar: Any, smallest: float, longest_age: i
     smallest : float
         Least height of a gap, price units, ≥ 0.
     longest_age : int
-        Bars after which a gap that is not filled is forgotten, ≥ 1; the same at every step.
+        Bars for which a gap that is not filled is kept, ≥ 1; the same at every step.
     """
-    zones_visit(state.bull, bar, 1, False)
-    zones_visit(state.bear, bar, -1, False)
     newest = recent.count - 1
     _forget(state.bull, newest - longest_age)
     _forget(state.bear, newest - longest_age)
+    zones_visit(state.bull, bar, 1, False)
+    zones_visit(state.bear, bar, -1, False)
     if recent.count < 3:
         return
     start = recent.timestamp[(newest - 1) % SPAN]
@@ -55,5 +55,5 @@ def gaps_step(state: Any, recent: Any, bar: Any, smallest: float, longest_age: i
 
 @kernel
 def _forget(zones: Any, oldest_known: int) -> None:
-    if zones.count > 0 and zones.known[0] < oldest_known:  # one a bar at most: no two are made at one
+    if zones.count > 0 and zones.known[0] < oldest_known:  # at most one: a bar makes one
         zones_drop_oldest(zones)

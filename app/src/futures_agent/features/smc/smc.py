@@ -55,7 +55,7 @@ def smc_step(
     smallest_gap : float
         Least height of a gap, in ATR, ≥ 0.
     longest_gap_age : int
-        Bars after which a gap is forgotten, ≥ 1.
+        Bars for which a gap that is not filled is kept, ≥ 1.
     equal_within : float
         Distance up to which swings are equal, in ATR, ≥ 0.
 

@@ -108,7 +108,7 @@ def zone_at(zones: Any, low: float, high: float, side: int) -> int:
 
 @kernel
 def zone_lives(zones: Any, start: int) -> bool:
-    """Say whether the zone that comes from the bar of `start` (ms UTC) is still there."""
+    """Say whether the zone (or pool) that comes from the bar of `start` (ms UTC) is still there."""
     for i in range(zones.count):  # noqa: SIM110 (compiled code knows no generators)
         if zones.start[i] == start:
             return True
