@@ -1,48 +1,65 @@
-// The tables of groups, symbols and trades.
+// The tables of symbols and trades, and what filters the trades.
 
-const GROUP_COLUMNS = [
-  { key: "name", label: "", text: true, width: 150 },
-  { key: "trades", label: "Trades", format: whole, width: 80 },
-  { key: "win_rate", label: "Win rate", format: percent, width: 95 },
-  { key: "profit_factor", label: "Profit factor", format: number, width: 115 },
-  { key: "expectancy", label: "Per trade", format: signed, toned: true, width: 100 },
-  { key: "net_pnl", label: "Net", format: signed, toned: true, width: 110 },
-];
 const SYMBOL_COLUMNS = [
-  { ...GROUP_COLUMNS[0], label: "Symbol" }, ...GROUP_COLUMNS.slice(1),
-  { key: "gross_pnl", label: "Gross", format: signed, toned: true, width: 110 },
-  { key: "fees", label: "Fees", format: number, width: 90 },
-  { key: "funding", label: "Funding", format: signed, toned: true, width: 95 },
-  { key: "best_trade", label: "Best", format: signed, width: 95 },
-  { key: "worst_trade", label: "Worst", format: signed, width: 95 },
-  { key: "average_trade_hours", label: "Length", format: hours, width: 90 },
+  { key: "name", label: "Symbol", text: true, width: 150, picks: true },
+  { key: "trades", label: "Trades", format: whole, width: 75 },
+  { key: "win_rate", label: "Win rate", format: percent, width: 90 },
+  { key: "profit_factor", label: "Profit factor", format: number, width: 115 },
+  { key: "expectancy", label: "Per trade", format: signed, toned: true, width: 95 },
+  { key: "net_pnl", label: "Net", format: signed, toned: true, width: 105 },
+  { key: "gross_pnl", label: "Gross", format: signed, toned: true, width: 105, title: "After slippage, before fees and funding" },
+  { key: "fees", label: "Fees", format: number, width: 85 },
+  { key: "slippage", label: "Slippage", format: number, width: 90, title: "Contained in gross" },
+  { key: "funding", label: "Funding", format: signed, toned: true, width: 90 },
+  { key: "cost_share", label: "Costs", format: percent, width: 95, title: "Slippage, fees and funding as a share of the price moves" },
+  { key: "best_trade", label: "Best", format: signed, width: 90 },
+  { key: "worst_trade", label: "Worst", format: signed, width: 90 },
+  { key: "average_trade_hours", label: "Length", format: hours, width: 85 },
 ];
+
 const TRADE_COLUMNS = [
-  { key: "symbol", label: "Symbol", text: true, width: 140 },
-  { key: "side", label: "Side", text: true, width: 75 },
-  { key: "entry_time", label: "Entry (UTC)", format: moment, width: 150 },
-  { key: "entry_price", label: "Price", format: price, width: 105 },
-  { key: "exit_time", label: "Exit (UTC)", format: moment, width: 150 },
-  { key: "exit_price", label: "Price", format: price, width: 105 },
-  { key: "exit_reason", label: "Reason", text: true, width: 110 },
-  { key: "quantity", label: "Quantity", format: price, width: 110 },
-  { key: "fees", label: "Fees", format: number, width: 75 },
-  { key: "funding", label: "Funding", format: signed, toned: true, width: 85 },
-  { key: "net_pnl", label: "Net", format: signed, toned: true, width: 100 },
+  { key: "symbol", label: "Symbol", text: true, width: 140, picks: true },
+  { key: "side", label: "Side", text: true, width: 65 },
+  { key: "entry_time", label: "Entry (UTC)", format: moment, width: 145 },
+  { key: "entry_price", label: "Price", format: price, width: 95, title: "Entry price, with slippage" },
+  { key: "exit_time", label: "Exit (UTC)", format: moment, width: 145 },
+  { key: "exit_price", label: "Price", format: price, width: 95, title: "Exit price, with slippage" },
+  { key: "exit_reason", label: "Exit", text: true, width: 95 },
+  { key: "hours", label: "Length", format: hours, width: 75 },
+  { key: "notional", label: "Notional", format: number, width: 100, title: "Quantity × entry price" },
+  { key: "fees", label: "Fees", format: number, width: 70 },
+  { key: "funding", label: "Funding", format: signed, toned: true, width: 80 },
+  { key: "net_pnl", label: "Net", format: signed, toned: true, width: 95 },
+  { key: "multiple", label: "R", format: signed, toned: true, width: 65, title: "Net as a multiple of what the stop risked at entry" },
+  { key: "why", label: "Why", text: true, width: 220, title: "Reasons of the entry" },
 ];
 
-function drawGroups() {
-  place("groups").append(plainTable(GROUP_COLUMNS, [...result.by_side, ...result.by_exit_reason]));
-  const grid = new SortableGrid(place("symbols"), SYMBOL_COLUMNS, { sortBy: "net_pnl", nothing: "No symbols." });
-  grid.show(result.by_symbol);
+function drawSymbols(groups, onPick) {
+  const options = { sortBy: "net_pnl", nothing: "No symbols.", onPick: (row) => onPick(row.name) };
+  const rows = groups.map((group) => {
+    const moves = group.gross_pnl + group.slippage;
+    const costs = group.slippage + group.fees - group.funding;
+    return { ...group, cost_share: moves > 0 ? costs / moves : null };
+  });
+  new SortableGrid(place("symbols"), SYMBOL_COLUMNS, options).show(rows);
 }
 
-function choice(label, values) {
-  const options = values.map((value) => el("option", { value }, value));
-  return el("select", { ariaLabel: label }, el("option", { value: "" }, label), ...options);
+// One object per trade, with what is only shown here.
+function tradeRows({ trades, strategy }) {
+  const columns = Object.entries(trades);
+  return trades.symbol.map((_, index) => {
+    const trade = Object.fromEntries(columns.map(([name, values]) => [name, values[index]]));
+    const risked = trade.stop_price ? trade.quantity * Math.abs(trade.entry_price - trade.stop_price) : 0;
+    trade.hours = (trade.exit_time - trade.entry_time) / 3600000;
+    trade.notional = trade.quantity * trade.entry_price;
+    trade.multiple = risked ? trade.net_pnl / risked : null;
+    trade.reason_names = strategy.reasons.filter((__, bit) => Math.floor(trade.reasons / 2 ** bit) % 2);
+    trade.why = trade.reason_names.join(", ");
+    return trade;
+  });
 }
 
-function saveCsv(rows) {
+function saveCsv(result, rows) {
   const names = Object.keys(result.trades);
   const lines = [names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => line.join(","));
   const link = el("a", { href: URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" })) });
@@ -51,30 +68,77 @@ function saveCsv(rows) {
   URL.revokeObjectURL(link.href);
 }
 
-function tradeRows() {
-  const columns = Object.entries(result.trades);
-  const rowOf = (index) => Object.fromEntries(columns.map(([name, values]) => [name, values[index]]));
-  return result.trades.symbol.map((_, index) => rowOf(index));
+// The controls above the trade list; `test(trade)` says whether a trade passes all of them.
+class TradeFilters {
+  constructor(container, result, trades, onChange) {
+    const distinct = (key) => [...new Set(trades.map((trade) => trade[key]))].sort();
+    this.selects = {
+      symbol: this.choice("All symbols", distinct("symbol")),
+      side: this.choice("Both sides", distinct("side")),
+      exit: this.choice("All exits", distinct("exit_reason")),
+      reason: this.choice("All reasons", result.strategy.reasons),
+      outcome: this.choice("Won and lost", ["won", "lost"]),
+    };
+    this.selects.reason.hidden = !result.strategy.reasons.length;
+    this.from = el("input", { type: "date", ariaLabel: "Entered on or after" });
+    this.to = el("input", { type: "date", ariaLabel: "Entered on or before" });
+    this.text = el("input", { type: "search", ariaLabel: "Search", placeholder: "Search", size: 12 });
+    const reset = button("Reset", () => { this.clear(); onChange(); });
+    this.controls = [...Object.values(this.selects), this.from, this.to, this.text];
+    this.controls.forEach((control) => control.addEventListener("input", onChange));
+    container.append(...this.controls, reset);
+  }
+
+  choice(label, values) {
+    const options = values.map((value) => el("option", { value }, value));
+    return el("select", { ariaLabel: label }, el("option", { value: "" }, label), ...options);
+  }
+
+  clear() {
+    this.controls.forEach((control) => { control.value = ""; });
+  }
+
+  test() {
+    const { symbol, side, exit, reason, outcome } = Object.fromEntries(
+      Object.entries(this.selects).map(([name, select]) => [name, select.value]));
+    const first = this.from.value ? Date.parse(this.from.value) : -Infinity;
+    const last = this.to.value ? Date.parse(this.to.value) + DAY_LENGTH_MS : Infinity;
+    const words = this.text.value.toLowerCase().split(/\s+/).filter(Boolean);
+    return (trade) => (!symbol || trade.symbol === symbol) && (!side || trade.side === side)
+      && (!exit || trade.exit_reason === exit) && (!reason || trade.reason_names.includes(reason))
+      && (!outcome || (outcome === "won" ? trade.net_pnl > 0 : trade.net_pnl < 0))
+      && trade.entry_time >= first && trade.entry_time < last && words.every((word) => this.textOf(trade).includes(word));
+  }
+
+  textOf({ symbol, side, exit_reason: exit, why, entry_time: entry }) {
+    return `${symbol} ${side} ${exit} ${why} ${moment(entry)}`.toLowerCase();
+  }
 }
 
-function drawTrades() {
-  const trades = tradeRows();
-  const grid = new SortableGrid(place("trades"), TRADE_COLUMNS, { sortBy: "exit_time", nothing: "No trades." });
-  const distinct = (key) => [...new Set(trades.map((trade) => trade[key]))].sort();
-  const filters = [["symbol", "All symbols"], ["side", "Both sides"], ["exit_reason", "All exits"]]
-    .map(([key, label]) => ({ key, select: choice(label, distinct(key)) }));
-  const [listed, all] = [trades.length, metrics.trades];
+// `onPick(trade)` shows one; returns `step(by)`, which picks a neighbour of the picked one.
+function drawTrades(result, trades, onPick) {
+  const pick = (trade) => { grid.pick(trade); onPick(trade); };
+  const options = { sortBy: "exit_time", nothing: "No trades.", onPick: pick };
+  const grid = new SortableGrid(place("trades"), TRADE_COLUMNS.filter(({ key }) =>
+    key !== "why" || result.strategy.reasons.length), options);
+  const [listed, all] = [trades.length, result.metrics.trades];
   const note = listed < all ? ` (the first ${whole(listed)} of ${whole(all)} are listed)` : "";
   const update = () => {
-    const chosen = filters.filter(({ select }) => select.value);
-    const rows = trades.filter((trade) => chosen.every(({ key, select }) => trade[key] === select.value));
-    const net = rows.reduce((sum, trade) => sum + trade.net_pnl, 0);
-    place("trade-count").textContent = `${whole(rows.length)} trades, net ${signed(net)}${note}`;
+    const rows = trades.filter(filters.test());
+    const sum = (key) => rows.reduce((total, trade) => total + trade[key], 0);
+    const won = rows.filter((trade) => trade.net_pnl > 0).length;
+    const facts = [
+      plural(rows.length, "trade"), `net ${signed(sum("net_pnl"))}`,
+      rows.length ? `${percent(won / rows.length)} won` : "", `fees ${number(sum("fees"))}`,
+    ];
+    place("trade-count").textContent = facts.filter(Boolean).join(", ") + note;
     grid.show(rows);
   };
-  filters.forEach(({ select }) => select.addEventListener("change", update));
-  const save = el("button", { type: "button" }, "Save as CSV");
-  save.addEventListener("click", () => saveCsv(grid.rows));
-  place("filters").append(...filters.map(({ select }) => select), save);
+  const filters = new TradeFilters(place("filters"), result, trades, update);
+  place("filters").append(button("Save as CSV", () => saveCsv(result, grid.rows)));
   update();
+  return (by) => {
+    const next = grid.rows[grid.rows.indexOf(grid.picked) + by];
+    if (next) pick(next);
+  };
 }

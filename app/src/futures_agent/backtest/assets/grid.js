@@ -1,61 +1,34 @@
-"use strict";
-// Building elements, formatting numbers, and a sortable table that draws only the rows in view.
+// Tables: plain ones, and a sortable one that draws only the rows in view.
 
 const ROW_PX = 30;
 const ROWS_BEYOND_VIEW = 8;
 
-function el(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (name in node) node[name] = value; else node.setAttribute(name, value);
-  }
-  node.append(...children.filter((child) => child !== null));
-  return node;
-}
-
-const NONE = "–";
-const numbers = (options) => new Intl.NumberFormat("en-US", { signDisplay: "negative", ...options });
-const WHOLE = numbers({ maximumFractionDigits: 0 });
-const TWO = numbers({ minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const TWO_SIGNED = numbers({ minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" });
-const SIX_DIGITS = numbers({ maximumSignificantDigits: 6 });
-const minus = (text) => text.replace("-", "−");
-const known = (format) => (value) => (value === null || value === undefined ? NONE : minus(format(value)));
-
-const number = known((value) => TWO.format(value));
-const whole = known((value) => WHOLE.format(value));
-const signed = known((value) => TWO_SIGNED.format(value));
-const price = known((value) => (value === 0 ? NONE : SIX_DIGITS.format(value)));
-const percent = known((value) => TWO.format(100 * value) + " %");
-const wholePercent = known((value) => WHOLE.format(100 * value) + " %");
-const signedPercent = known((value) => TWO_SIGNED.format(100 * value) + " %");
-const hours = known((value) => (value < 48 ? value.toFixed(1) + " h" : (value / 24).toFixed(1) + " d"));
-const moment = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
-const tone = (value) => (value > 0 ? "gain" : value < 0 ? "loss" : "");
-
 function cell(column, row) {
   const value = row[column.key];
-  const shown = column.format ? column.format(value) : value;
+  const shown = column.format ? column.format(value, row) : value;
   const names = [column.text ? "text" : "", column.toned ? tone(value) : ""].join(" ").trim();
-  return el("td", { className: names, title: column.text ? String(shown) : "" }, String(shown));
+  // The click on the button is the row's: it makes rows reachable by keyboard.
+  const content = column.picks ? el("button", { type: "button", className: "link" }, shown) : String(shown);
+  return el("td", { className: names, title: column.text ? String(shown) : "" }, content);
 }
 
 function plainTable(columns, rows) {
-  const head = columns.map((column) => el("th", { className: column.text ? "text" : "" }, column.label));
+  const head = columns.map((column) =>
+    el("th", { className: column.text ? "text" : "", scope: "col", title: column.title || "" }, column.label));
   const body = rows.map((row) => el("tr", null, ...columns.map((column) => cell(column, row))));
   return el("table", { className: "data" },
     el("thead", null, el("tr", null, ...head)), el("tbody", null, ...body));
 }
 
 function compare(first, second) {
-  if (typeof first === "string") return first.localeCompare(second);
+  if (typeof first === "string") return first < second ? -1 : first > second ? 1 : 0;
   return first - second;
 }
 
 // Ten thousand rows scroll smoothly because rows out of sight exist only as the height of a spacer.
 class SortableGrid {
-  constructor(container, columns, { sortBy, descending = true, nothing }) {
-    Object.assign(this, { columns, sortBy, descending, nothing, rows: [] });
+  constructor(container, columns, { sortBy, descending = true, nothing, onPick = null, onSort = null }) {
+    Object.assign(this, { columns, sortBy, descending, nothing, onPick, onSort, rows: [], picked: null });
     this.heads = columns.map((column) => this.headOf(column));
     this.body = el("tbody");
     const widths = columns.map((column) => el("col", { style: `width:${column.width}px` }));
@@ -68,13 +41,14 @@ class SortableGrid {
   }
 
   headOf(column) {
-    const button = el("button", { type: "button", title: column.title || column.label }, column.label);
-    button.addEventListener("click", () => {
+    const sort = () => {
       this.descending = this.sortBy === column.key ? !this.descending : !column.text;
       this.sortBy = column.key;
       this.show(this.rows);
-    });
-    return el("th", { className: column.text ? "text" : "", scope: "col" }, button);
+      if (this.onSort) this.onSort();
+    };
+    const attributes = { className: column.text ? "text" : "", scope: "col" };
+    return el("th", attributes, button(column.label, sort, { title: column.title || column.label }));
   }
 
   show(rows) {
@@ -90,18 +64,38 @@ class SortableGrid {
     this.draw(true);
   }
 
+  // Mark a row and bring it into view.
+  pick(row) {
+    this.picked = row;
+    const at = this.rows.indexOf(row) * ROW_PX;
+    const visible = this.view.clientHeight - 2 * ROW_PX;
+    if (at < this.view.scrollTop || at > this.view.scrollTop + visible) {
+      this.view.scrollTop = Math.max(0, at - visible / 2);
+    }
+    this.draw(true);
+  }
+
   draw(force = false) {
     const inView = Math.ceil((this.view.clientHeight || 560) / ROW_PX);
     const first = Math.max(0, Math.floor(this.view.scrollTop / ROW_PX) - ROWS_BEYOND_VIEW);
     if (!force && Math.abs(first - this.first) < ROWS_BEYOND_VIEW / 2) return;
     this.first = first;
     const last = Math.min(this.rows.length, first + inView + 2 * ROWS_BEYOND_VIEW);
-    const drawn = this.rows.slice(first, last).map((row) =>
-      el("tr", null, ...this.columns.map((column) => cell(column, row))));
+    const drawn = this.rows.slice(first, last).map((row) => this.rowOf(row));
     if (!this.rows.length) {
       drawn.push(el("tr", null, el("td", { className: "nothing", colSpan: this.columns.length }, this.nothing)));
     }
     this.body.replaceChildren(this.spacer(first), ...drawn, this.spacer(this.rows.length - last));
+  }
+
+  rowOf(row) {
+    const node = el("tr", { className: row === this.picked ? "picked" : "" },
+      ...this.columns.map((column) => cell(column, row)));
+    if (this.onPick) {
+      node.classList.add("pickable");
+      node.addEventListener("click", () => this.onPick(row));
+    }
+    return node;
   }
 
   spacer(count) {

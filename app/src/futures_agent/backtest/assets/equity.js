@@ -1,4 +1,4 @@
-// The equity curve over its drawdown, on one time axis.
+// The equity curve, with buying and holding beside it, over its drawdown, on one time axis.
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -12,9 +12,19 @@ function chartLook() {
       fontFamily: getComputedStyle(document.body).fontFamily,
       panes: { separatorColor: colour("--line") },
     },
-    grid: { vertLines: { color: colour("--line") }, horzLines: { color: colour("--line") } },
+    grid: { vertLines: { color: colour("--grid") }, horzLines: { color: colour("--grid") } },
   };
 }
+
+const CHART_OPTIONS = {
+  autoSize: true,
+  rightPriceScale: { borderVisible: false },
+  timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05 },
+  // The wheel scrolls the page; dragging and pinching move the chart.
+  handleScroll: { mouseWheel: false },
+  handleScale: { mouseWheel: false },
+  localization: { locale: "en-US" },
+};
 
 // One colour above the base, another below it, both fading towards the base.
 function twoSided(fade) {
@@ -25,22 +35,19 @@ function twoSided(fade) {
   };
 }
 
+function drawLegend(legend, parts) {
+  legend.replaceChildren(...parts.flatMap(([label, value]) => [label + " ", el("b", null, String(value))]));
+}
+
 class EquityChart {
-  constructor(container, legend, curve, initialEquity) {
-    this.curve = curve;
-    this.legend = legend;
+  constructor(container, legend, curve, initialEquity, benchmark) {
+    Object.assign(this, { curve, legend, benchmarkValues: benchmark });
     this.times = curve.timestamp.map((ms) => Math.floor(ms / 1000));
     this.indexOf = new Map(this.times.map((time, index) => [time, index]));
-    this.chart = LightweightCharts.createChart(container, {
-      autoSize: true,
-      rightPriceScale: { borderVisible: false },
-      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05 },
-      // The wheel scrolls the page; dragging and pinching move the chart.
-      handleScroll: { mouseWheel: false }, handleScale: { mouseWheel: false },
-      localization: { locale: "en-US" },
-    });
+    this.chart = LightweightCharts.createChart(container, CHART_OPTIONS);
     this.equity = this.addPane(0, initialEquity, curve.equity, whole);
     this.drawdown = this.addPane(1, 0, curve.drawdown.map((depth) => -depth), percent);
+    this.benchmark = this.addBenchmark();
     const [upper, lower] = this.chart.panes();
     upper.setStretchFactor(3);
     lower.setStretchFactor(1);
@@ -56,14 +63,33 @@ class EquityChart {
       baseValue: { type: "price", price: base }, lineWidth: 2, priceLineVisible: false,
       priceFormat: { type: "custom", minMove: 0.0001, formatter },
     }, pane);
-    series.setData(values.map((value, index) => ({ time: this.times[index], value })));
+    series.setData(this.points(values));
     return series;
+  }
+
+  addBenchmark() {
+    if (!this.benchmarkValues) return null;
+    const series = this.chart.addSeries(LightweightCharts.LineSeries, {
+      lineWidth: 1, lineStyle: LightweightCharts.LineStyle.Dashed, priceLineVisible: false, lastValueVisible: false,
+      priceFormat: { type: "custom", minMove: 0.0001, formatter: whole },
+    }, 0);
+    series.setData(this.points(this.benchmarkValues));
+    return series;
+  }
+
+  points(values) {
+    return values.map((value, index) => ({ time: this.times[index], value }));
   }
 
   restyle() {
     this.chart.applyOptions(chartLook());
     this.equity.applyOptions(twoSided("55"));
     this.drawdown.applyOptions(twoSided("66"));
+    if (this.benchmark) this.benchmark.applyOptions({ color: colour("--muted") });
+  }
+
+  showBenchmark(visible) {
+    this.benchmark.applyOptions({ visible });
   }
 
   showLastDays(days) {
@@ -79,6 +105,7 @@ class EquityChart {
       ["drawdown", percent(-drawdown[index])], ["positions", positions[index]],
       ["notional", number(notional[index])],
     ];
-    this.legend.replaceChildren(...parts.flatMap(([label, value]) => [label + " ", el("b", null, String(value))]));
+    if (this.benchmarkValues) parts.push(["buy & hold", number(this.benchmarkValues[index])]);
+    drawLegend(this.legend, parts);
   }
 }
