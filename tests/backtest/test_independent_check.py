@@ -117,7 +117,7 @@ def outsider(candles: np.ndarray, tick: Decimal) -> list[Deal]:
             if opened[i] <= stop if long else opened[i] >= stop:
                 leave(i, opened[i], "STOP")
             elif opened[i] >= target if long else opened[i] <= target:
-                leave(i, opened[i], "TARGET")
+                leave(i, target, "TARGET")
             elif low[i] <= stop if long else high[i] >= stop:
                 leave(i, stop, "STOP")
             elif high[i] >= target if long else low[i] <= target:

@@ -68,8 +68,9 @@ def test_gap_through_the_stop_fills_at_the_open() -> None:
     assert_exit(market(FLAT, (90, 99, 88, 97)), ExitReason.STOP, 2, 90.0, -100 - 0.5 - 0.45)
 
 
-def test_gap_through_the_target_fills_at_the_open() -> None:
-    assert_exit(market(FLAT, (115, 116, 90, 97)), ExitReason.TARGET, 2, 115.0, 150 - 0.5 - 0.23)
+def test_gap_through_the_target_fills_at_the_target() -> None:
+    # It rests in the book: the market trades through it at its price. It came before the fall to 90.
+    assert_exit(market(FLAT, (115, 116, 90, 97)), ExitReason.TARGET, 2, 110.0, 100 - 0.5 - 0.22)
 
 
 def test_both_touched_takes_the_worse() -> None:

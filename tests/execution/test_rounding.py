@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +30,7 @@ def test_price_is_the_nearest_tick_exactly(grid: str, price: float) -> None:
     allowed = {float((ticks + shift) * Decimal(grid)) for shift in (-1, 0, 1)}
     found = round_to_tick(price, rules(tick_size=float(grid)))
     assert found in allowed
-    assert abs(found - price) <= float(grid) * (0.5 + 1e-6)
+    assert abs(found - price) <= float(grid) * (0.5 + 1e-6) + math.ulp(price)
 
 
 @pytest.mark.parametrize("grid", GRIDS)

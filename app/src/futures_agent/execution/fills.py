@@ -2,7 +2,8 @@
 
 - A market order fills at the open of the bar after the decision, worse by the slippage.
 - A stop becomes a market order when touched; a bar that opens beyond it fills at the open.
-- A target is a resting limit order: its price, or the open where a bar opens beyond it. No slippage.
+- A target is a resting limit order: it fills at its own price, as maker and without slippage, also where a
+  bar opens beyond it (whoever trades through it pays what it asks). Being touched is enough.
 - A position is liquidated before a stop that lies beyond the liquidation price.
 - A bar that touches both sides is AMBIGUOUS: bars of a finer timeframe decide; where they cannot, the
   worse outcome is taken.
@@ -67,9 +68,7 @@ def bar_exit(bracket: Any, bar: Any) -> tuple[int, float]:
         level = bar.open
         if reason == LIQUIDATION and side * (level - bracket.bankruptcy_price) < 0:
             level = bracket.bankruptcy_price
-    elif reached and side * (bar.open - target) >= 0:
-        reason, level = TARGET, bar.open
-    elif stopped and reached:
+    elif stopped and reached and side * (bar.open - target) < 0:
         reason = AMBIGUOUS
     elif reached:
         reason, level = TARGET, target
