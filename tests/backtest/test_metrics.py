@@ -124,6 +124,7 @@ def test_groups_add_up_and_name_every_symbol():
         symbol=[2, 0, 2],
         side=[1, -1, -1],
         exit_reason=[ExitReason.TARGET, ExitReason.LIQUIDATION, ExitReason.TARGET],
+        liquidation_fee=[0, 1.5, 0],
     )
     simulation = run_of([112], trades, symbols=("A", "B", "C"))
 
@@ -134,7 +135,8 @@ def test_groups_add_up_and_name_every_symbol():
     ]
     assert [(g.name, g.trades, g.net_pnl) for g in by_side(simulation)] == [("long", 1, 10), ("short", 2, 2)]
     assert [(g.name, g.trades) for g in by_exit_reason(simulation)] == [("TARGET", 2), ("LIQUIDATION", 1)]
-    assert compute_metrics(simulation).liquidations == 1
+    metrics = compute_metrics(simulation)
+    assert (metrics.liquidations, metrics.liquidation_fees) == (1, 1.5)
 
 
 def test_a_trade_counts_for_every_reason_of_its_entry():

@@ -130,7 +130,7 @@ def test_the_chart_follows_its_controls(charted):
     _, panel, seen = charted
     stored = panel.candles.of(2)
     assert f"C {stored['close'][-1]:.2f}" in " ".join(seen["legend"].split())
-    assert [switch.split(" ")[0] for switch in seen["switches"]] == ["gap", "tenth"]
+    assert [switch.split()[0] for switch in seen["switches"]] == ["gap", "tenth"]
     assert seen["zones"] > 100
     assert seen["zonesToggled"]
     assert seen["h4"] == 300

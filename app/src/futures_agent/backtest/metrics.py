@@ -37,6 +37,7 @@ class TradeStats(msgspec.Struct, frozen=True, kw_only=True):
     net_pnl: float  # Σ net_pnl = gross_pnl − fees + funding
     gross_pnl: float  # Σ price move × quantity
     fees: float  # Σ fees, ≥ 0
+    liquidation_fees: float  # contained in fees
     funding: float  # Σ funding received (+) or paid (−)
     slippage: float  # Σ slippage, ≥ 0; contained in gross_pnl
     expectancy: float | None  # net_pnl / trades
@@ -277,6 +278,7 @@ def _trade_stats(trades: NDArray[np.void]) -> dict[str, Any]:
         "net_pnl": total,
         "gross_pnl": float(np.sum(trades["gross_pnl"])),
         "fees": float(np.sum(trades["fees"])),
+        "liquidation_fees": float(np.sum(trades["liquidation_fee"])),
         "funding": float(np.sum(trades["funding"])),
         "slippage": float(np.sum(trades["slippage"])),
         "expectancy": total / count if count else None,

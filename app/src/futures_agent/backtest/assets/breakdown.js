@@ -4,8 +4,12 @@
 function drawCosts(metrics) {
   const moves = metrics.gross_pnl + metrics.slippage;
   const steps = [
-    ["Price moves", moves], ["Slippage", -metrics.slippage], ["Fees", -metrics.fees], ["Funding", metrics.funding],
-  ];
+    ["Price moves", moves],
+    ["Slippage", -metrics.slippage],
+    ["Fees", metrics.liquidation_fees - metrics.fees],
+    ["Liquidation fees", -metrics.liquidation_fees],
+    ["Funding", metrics.funding],
+  ].filter(([label, amount]) => amount || label !== "Liquidation fees");
   let level = 0;
   const bars = steps.map(([label, amount]) => ({ label, amount, from: level, to: (level += amount) }));
   bars.push({ label: "Net", amount: metrics.net_pnl, from: 0, to: metrics.net_pnl, emphasis: " sum" });
