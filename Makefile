@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # Tools that call each other by name (molecule, ansible, ansible-lint) find themselves there.
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test lint types unit ansible host system bench crash clean
+.PHONY: help demo test lint types unit ansible host system bench pictures crash clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -65,6 +65,9 @@ system:
 
 bench: $(VENV)/.develop ## speed and memory, next to backtesting.py
 	cd app && for one in store_read table_sizes backtest_speed peers sync import_candles backup; do ../$(BIN)/python -m benchmarks.$$one; done
+
+pictures: $(VENV)/.develop ## draw the pictures of the docs anew
+	cd app && ../$(BIN)/python -m pictures
 
 crash: $(VENV)/.develop ## disturbed and killed runs of the jobs; RUNS=200, SEED=number repeats one
 	$(BIN)/python tests/crash/campaign.py --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
