@@ -70,7 +70,7 @@ def audited(
     )
 
 
-def simulated(strategy: Strategy, params: Any, panel: Panel, cache: Path | None) -> Simulation:
+def simulated(strategy: Strategy, params: Any, panel: Panel, compile_cache: Path | None) -> Simulation:
     return simulate(
         panel,
         strategy,
@@ -78,7 +78,7 @@ def simulated(strategy: Strategy, params: Any, panel: Panel, cache: Path | None)
         risk=RiskSettings(),
         costs=CostSettings(),
         initial_equity=10_000.0,
-        compile_cache=cache,
+        compile_cache=compile_cache,
     )
 
 
@@ -208,8 +208,8 @@ def test_symbols_on_which_the_step_raises_are_left_out(peeking: ModuleType) -> N
 
 
 def test_an_account_that_knows_the_future_differs(peeking: ModuleType) -> None:
-    def hindsight(panel: Panel, cache: Path | None) -> Simulation:
-        honest = simulated(peeking.HONEST, {}, panel, cache)
+    def hindsight(panel: Panel, compile_cache: Path | None) -> Simulation:
+        honest = simulated(peeking.HONEST, {}, panel, compile_cache)
         equity, trades = honest.equity.copy(), honest.trades.copy()
         equity["equity"] += len(panel.timeline)
         trades["stop_price"][1:] = len(panel.timeline)
@@ -223,8 +223,8 @@ def test_an_account_that_knows_the_future_differs(peeking: ModuleType) -> None:
 
 
 def test_an_account_that_leaves_a_trade_out_differs(peeking: ModuleType) -> None:
-    def forgetful(panel: Panel, cache: Path | None) -> Simulation:
-        honest = simulated(peeking.HONEST, {}, panel, cache)
+    def forgetful(panel: Panel, compile_cache: Path | None) -> Simulation:
+        honest = simulated(peeking.HONEST, {}, panel, compile_cache)
         return replace(honest, trades=honest.trades[len(panel.timeline) % 2 :])
 
     report = audited(peeking.HONEST, resimulate=forgetful)

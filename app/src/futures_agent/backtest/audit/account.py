@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from msgspec import Struct
@@ -13,7 +14,12 @@ from futures_agent.backtest.audit.tracing import first_difference
 from futures_agent.backtest.panel import Panel
 from futures_agent.backtest.records import Simulation
 
-Resimulate = Callable[[Panel, Path | None], Simulation]
+
+class Resimulate(Protocol):
+    """How the simulation that is audited is made: compiled into a cache, or plain where there is none."""
+
+    def __call__(self, panel: Panel, compile_cache: Path | None) -> Simulation: ...
+
 
 _KNOWN_AT_ENTRY = (
     "symbol",

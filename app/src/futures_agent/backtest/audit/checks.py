@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from futures_agent.backtest.audit.account import (
@@ -28,13 +27,13 @@ from futures_agent.backtest.audit.report import AuditReport, Check, Finding
 from futures_agent.backtest.audit.tracing import (
     Difference,
     Trace,
+    Tracer,
     count_numbers,
     first_difference,
-    kept_every,
-    trace,
 )
 from futures_agent.backtest.deciding import OnProgress, bars_of
 from futures_agent.backtest.panel import Panel
+from futures_agent.backtest.records import Simulation
 from futures_agent.clock import DAY_MS, utc_text
 from futures_agent.compiled import is_kernel
 from futures_agent.errors import AgentError, Refuse
@@ -85,7 +84,7 @@ def audit(
     """
     rng = random.Random(sampling.seed)
     chosen = sorted(rng.sample(range(len(panel.symbols)), min(sampling.symbols, len(panel.symbols))))
-    subject = _Subject(pick_symbols(panel, chosen), strategy, params, compile_cache)
+    subject = _Subject(pick_symbols(panel, chosen), strategy, Tracer(strategy, params, compile_cache))
     again, first_runs, failures = _first_runs(subject)
     prefix, order, calendar = Check(name="prefix"), Check(name="order"), Check(name="calendar")
     share = -(-sampling.truncations // len(first_runs))
@@ -99,9 +98,11 @@ def audit(
             on_progress("audit", done, len(first_runs))
     checks = [prefix, again, order]
     if compile_cache is not None and is_kernel(strategy.step):
-        checks.append(_compiled(subject, min(first_runs), resimulate))
-    sound = replace(subject, panel=pick_symbols(subject.panel, sorted(first_runs)))
-    checks.append(_account(sound, rng, sampling.account_truncations, resimulate))
+        plain = Tracer(strategy, params, None)
+        checks.append(_compiled(subject, min(first_runs), plain, resimulate, compile_cache))
+    sound = pick_symbols(subject.panel, sorted(first_runs))
+    account = partial(resimulate, compile_cache=compile_cache)
+    checks.append(_account(sound, rng, sampling.account_truncations, account))
     return AuditReport(
         strategy=strategy.name,
         seed=sampling.seed,
@@ -109,7 +110,7 @@ def audit(
         symbols_in_all=len(panel.symbols),
         bars=sum(len(each.bars) for each in first_runs.values()),
         features=count_numbers(strategy.state),
-        compared_every=max(kept_every(strategy, len(each.bars)) for each in first_runs.values()),
+        compared_every=max(each.every for each in first_runs.values()),
         checks=(*checks, calendar),
         outside=tuple(outside_data(strategy.step)),
         failures=tuple(failures),
@@ -121,21 +122,10 @@ class _Subject(Struct, frozen=True):
 
     panel: Panel
     strategy: Strategy
-    params: NDArray[np.void]
-    compile_cache: Path | None
+    run: Tracer
 
     def bars(self, index: int) -> NDArray[np.void]:
         return bars_of(self.panel, self.strategy, index)
-
-    def run(self, bars: NDArray[np.void], *, every: int | None = None, plain: bool = False) -> Trace:
-        """Trace the strategy; the state is kept as often as memory allows unless `every` is given."""
-        return trace(
-            self.strategy,
-            bars,
-            self.params,
-            None if plain else self.compile_cache,
-            every=every or kept_every(self.strategy, len(bars)),
-        )
 
 
 def _first_runs(subject: _Subject) -> tuple[Check, dict[int, Trace], list[str]]:
@@ -207,14 +197,16 @@ def _compare_moved(subject: _Subject, check: Check, index: int, whole: Trace) ->
     _compare(subject, check, index, whole.without_states(), lambda: subject.run(bars).without_states())
 
 
-def _compiled(subject: _Subject, index: int, resimulate: Resimulate) -> Check:
+def _compiled(
+    subject: _Subject, index: int, plain: Tracer, resimulate: Resimulate, compile_cache: Path
+) -> Check:
     """Compare compiled with plain execution of one symbol: features, decisions and money."""
     check = Check(name="compiled")
     bars = subject.bars(index)
     whole = subject.run(bars)
-    _compare(subject, check, index, whole, lambda: subject.run(bars, plain=True))
+    _compare(subject, check, index, whole, partial(plain, bars))
     panel = pick_symbols(subject.panel, [index])
-    simulations = [resimulate(panel, cache) for cache in (subject.compile_cache, None)]
+    simulations = [resimulate(panel, cache) for cache in (compile_cache, None)]
     last = int(panel.timeline[-1]) + panel.timeframe.ms
     check.compared(engaged=len(simulations[0].trades) > 0)
     for found in account_differences(simulations[0], simulations[1], last):
@@ -222,15 +214,15 @@ def _compiled(subject: _Subject, index: int, resimulate: Resimulate) -> Check:
     return check
 
 
-def _account(subject: _Subject, rng: random.Random, cuts: int, resimulate: Resimulate) -> Check:
+def _account(panel: Panel, rng: random.Random, cuts: int, resimulate: Callable[[Panel], Simulation]) -> Check:
     """Compare the account's entries, exits and equity with those of simulations that end earlier."""
     check = Check(name="account")
-    whole = resimulate(subject.panel, subject.compile_cache)
-    for cut in _cuts(rng, subject.panel.timeline, subject.panel.timeframe, cuts):
-        part = cut_panel(subject.panel, cut)
-        until = undisturbed_until(subject.panel, part)
+    whole = resimulate(panel)
+    for cut in _cuts(rng, panel.timeline, panel.timeframe, cuts):
+        part = cut_panel(panel, cut)
+        until = undisturbed_until(panel, part)
         check.compared(engaged=bool((whole.trades["entry_time"] <= until).any()))
-        for found in account_differences(whole, resimulate(part, subject.compile_cache), until):
+        for found in account_differences(whole, resimulate(part), until):
             check.add(_account_finding(found, cut))
         if check.findings:  # one difference leads to others
             break

@@ -62,36 +62,39 @@ def trace_through(bars: Any, state: Any, params: Any, signals: Any, states: Any,
             states[row // every] = state[0]
 
 
-def kept_every(strategy: Strategy, bars: int) -> int:
-    """Return at which bars a trace over `bars` bars keeps the state: each, every second …"""
-    return max(1, -(-bars * strategy.state.itemsize // _MOST_BYTES))
-
-
-def trace(
-    strategy: Strategy,
-    bars: NDArray[np.void],
-    params: NDArray[np.void],
-    compile_cache: Path | None,
-    *,
-    every: int = 1,
-) -> Trace:
-    """Run `strategy` over `bars` from an empty state; what the strategy raises is passed on.
+class Tracer:
+    """Runs one strategy again and again; compiled code is loaded once.
 
     Parameters
     ----------
+    params : ndarray of one record
+        From `strategy.read_params`.
     compile_cache : Path, optional
         Without it, or where the step is no kernel, the step runs as plain Python.
-    every : int
-        Keep the state after every `every`-th bar.
     """
-    signals = np.zeros(len(bars), SIGNAL)
-    states = np.zeros(-(-len(bars) // every), strategy.state)
-    run = runner(
-        bind(trace_through, strategy_step=strategy.step),
-        compile_cache if is_kernel(strategy.step) else None,
-    )
-    run(bars, np.zeros(1, strategy.state), params, signals, states, every)
-    return Trace(bars, signals, states, every)
+
+    def __init__(self, strategy: Strategy, params: NDArray[np.void], compile_cache: Path | None) -> None:
+        self._state = strategy.state
+        self._params = params
+        self._run = runner(
+            bind(trace_through, strategy_step=strategy.step),
+            compile_cache if is_kernel(strategy.step) else None,
+        )
+
+    def __call__(self, bars: NDArray[np.void], *, every: int | None = None) -> Trace:
+        """Run over `bars` from an empty state; what the strategy raises is passed on.
+
+        The state is kept after every `every`-th bar; where that is not given, as often as memory allows.
+        """
+        every = every or self.every(len(bars))
+        signals = np.zeros(len(bars), SIGNAL)
+        states = np.zeros(-(-len(bars) // every), self._state)
+        self._run(bars, np.zeros(1, self._state), self._params, signals, states, every)
+        return Trace(bars, signals, states, every)
+
+    def every(self, bars: int) -> int:
+        """Return after which bars a run over `bars` bars keeps the state: each, every second …"""
+        return max(1, -(-bars * self._state.itemsize // _MOST_BYTES))
 
 
 def first_difference(first: NDArray[np.void], second: NDArray[np.void]) -> Difference | None:

@@ -1,0 +1,126 @@
+"""Nothing earlier changes when the future is cut off: every feature, every decision, the whole account."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import random
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from futures_agent import features
+from futures_agent.backtest.audit.checks import Sampling, audit
+from futures_agent.backtest.audit.tracing import Tracer, first_difference
+from futures_agent.backtest.deciding import bars_of
+from futures_agent.backtest.engine import simulate
+from futures_agent.backtest.panel import Panel
+from futures_agent.backtest.records import Simulation
+from futures_agent.compiled import is_kernel, kernel
+from futures_agent.features.indicator_set import INDICATORS, indicators_step
+from futures_agent.features.smc.smc import SMC, smc_step
+from futures_agent.settings.tree import CostSettings, RiskSettings
+from futures_agent.strategy.strategy import Strategy
+from market_panels import generated_panel, recorded_panel
+from sample_markets import NoParams
+from shipped import CONFIGURATIONS
+
+TRUNCATIONS = 500
+SEED = int(os.environ.get("SEED", "0")) or random.randrange(1, 10**6)
+
+
+@pytest.fixture(scope="module", params=["recorded", "generated"])
+def panel(request: pytest.FixtureRequest) -> Panel:
+    """Return a market of H1, H4 and D1."""
+    if request.param == "recorded":
+        return recorded_panel(symbols=10, bars=2_500)
+    return generated_panel(symbols=5, days=60)
+
+
+@kernel
+def step_all_features(state: Any, bar: Any, params: Any, signal: Any) -> None:
+    indicators_step(state.indicators, bar)
+    smc_step(state.smc, bar, 3, 2, 14, 0.1, 200, 0.1)
+
+
+EVERY_FEATURE = Strategy(
+    name="every_feature",
+    params=NoParams,
+    state=np.dtype([("indicators", INDICATORS), ("smc", SMC)]),
+    step=step_all_features,
+)
+
+
+def reached_from(step: Callable[..., Any]) -> set[str]:
+    """Return the names of the kernels that `step` calls, however deep."""
+    assert isinstance(step, FunctionType)
+    found: set[str] = set()
+    waiting = [step]
+    while waiting:
+        function = waiting.pop()
+        for name in function.__code__.co_names:
+            callee = function.__globals__.get(name)
+            if isinstance(callee, FunctionType) and is_kernel(callee) and callee.__qualname__ not in found:
+                found.add(callee.__qualname__)
+                waiting.append(callee)
+    return found
+
+
+def test_every_feature_there_is_is_stepped_here() -> None:
+    steps = set()
+    for module in pkgutil.walk_packages(features.__path__, f"{features.__name__}."):
+        names = vars(importlib.import_module(module.name))
+        steps |= {name for name, value in names.items() if name.endswith("_step") and is_kernel(value)}
+    assert {"ema_step", "smc_step", "swings_step"} <= steps
+    assert steps <= reached_from(step_all_features)
+
+
+def test_features_do_not_know_the_future(panel: Panel, compile_cache: Path) -> None:
+    rng, changed = random.Random(SEED), 0
+    run = Tracer(EVERY_FEATURE, EVERY_FEATURE.read_params({}), compile_cache)
+    for index, symbol in enumerate(panel.symbols):
+        bars = bars_of(panel, EVERY_FEATURE, index)
+        whole = run(bars)
+        for cut in rng.sample(range(1, len(bars)), TRUNCATIONS // len(panel.symbols)):
+            part = run(bars[:cut], every=whole.every)
+            found = first_difference(whole.states, part.states)
+            assert found is None, f"seed {SEED}: {symbol} cut at bar {cut}: {found}"
+            changed += bool(whole.states[-1].tobytes() != part.states[-1].tobytes())
+    assert changed > 0.9 * TRUNCATIONS  # what was cut off did matter
+
+
+def resimulated(strategy: Strategy, params: Any, panel: Panel, compile_cache: Path | None) -> Simulation:
+    return simulate(
+        panel,
+        strategy,
+        params,
+        risk=RiskSettings(),
+        costs=CostSettings(),
+        initial_equity=10_000.0,
+        compile_cache=compile_cache,
+    )
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_shipped_strategies_do_not_know_the_future(name: str, panel: Panel, compile_cache: Path) -> None:
+    strategy, params = CONFIGURATIONS[name]
+    report = audit(
+        panel,
+        strategy,
+        strategy.read_params(params),
+        partial(resimulated, strategy, params),
+        compile_cache=compile_cache,
+        sampling=Sampling(seed=SEED, symbols=10, truncations=TRUNCATIONS, account_truncations=20),
+    )
+    assert report.verdict == "CLEAN", "\n".join(report.lines())
+    prefix, account = (next(c for c in report.checks if c.name == name) for name in ("prefix", "account"))
+    assert prefix.planned == TRUNCATIONS
+    assert prefix.engaged > 0.6 * TRUNCATIONS
+    assert account.engaged > 10
+    print("\n".join(report.lines()))
