@@ -1,4 +1,4 @@
-"""The fill and cost rules of a simulation, in the words a reader of its result needs."""
+"""The assumptions of a simulation, in the words a reader of its result needs; in full: docs/assumptions.md."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ _FILL_RULES = (
     "A strategy decides when a bar closes and is filled at the open of the next bar.",
     "An entry is sized by the close and the equity at its decision; before a hole in the candles it lapses.",
     "Stop and target are measured from the fill, rounded to the tick, and can be hit in the entry bar.",
-    "A bar that opens beyond a stop or a target fills it at the open.",
+    "A bar that opens beyond a stop fills it at the open; a target fills at its own price.",
     "When one bar touches both, the finer timeframe decides; where it cannot or has a hole, the stop counts.",
-    "One position per symbol, all in one account; an opposite entry reverses it.",
+    "One position per symbol, all in one account; an opposite entry reverses it, a refused one closes it.",
     "Quantities are rounded down to the contract's step; entries below the exchange's minimum are refused.",
-    "Positions still open at the end are closed at the last close (exit reason END).",
+    "Positions still open at the end are closed at the last close (exit reason END), those of a symbol whose "
+    "candles end earlier at that one's (DATA_ENDED).",
 )
 
 
@@ -26,12 +27,17 @@ def _risk_rules(risk: RiskSettings) -> tuple[str, ...]:
     if risk.fixed_notional > 0:
         sizing = f"Each entry has a notional of {risk.fixed_notional:g}."
     else:
-        sizing = f"Each entry risks {100 * risk.risk_per_trade:g} % of equity between fill and stop."
+        sizing = f"Each entry risks {_percent(risk.risk_per_trade)} of equity between fill and stop."
     margin = f"Margin is isolated: 1/{risk.max_leverage:g} of the notional at entry"
     return (
         sizing,
-        f"At most {risk.max_positions} positions and {risk.max_leverage:g}x leverage over all of them.",
-        f"{margin}, liquidated at {100 * MAINTENANCE_MARGIN:g} % of the notional unless a stop comes first.",
+        f"At most {risk.max_positions} positions; leverage at most {risk.max_leverage:g}x over all of them, "
+        f"{risk.max_net_leverage:g}x net of longs and shorts, {risk.max_position_leverage:g}x in one.",
+        f"No entry that correlates by {risk.correlation_limit:g} or more, over {risk.correlation_bars} bars, "
+        f"with more than {risk.max_correlated} open positions.",
+        f"No entry for the rest of a UTC day that has lost {_percent(risk.max_daily_loss)}, unrealised "
+        f"included; none at all once equity is {_percent(risk.max_drawdown)} below its peak.",
+        f"{margin}, liquidated at {_percent(MAINTENANCE_MARGIN)} of the notional unless a stop comes first.",
     )
 
 
@@ -42,6 +48,11 @@ def _cost_rules(costs: CostSettings) -> tuple[str, ...]:
     )
     return (
         f"Fees: {costs.taker_fee_bps:g} bps at market or by a stop, {costs.maker_fee_bps:g} bps at a target.",
-        f"Slippage: {costs.slippage_bps:g} bps against each fill at market or by a stop.",
+        f"Slippage against each fill at market or by a stop: {costs.slippage_bps:g} bps, and "
+        f"{costs.impact_bps:g} bps × √(quantity / an hour's volume).",
         funding if costs.funding else "Funding is not charged.",
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g} %"
