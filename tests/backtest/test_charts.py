@@ -8,7 +8,7 @@ import pytest
 
 import futures_agent.backtest.charts as charts_module
 from futures_agent.backtest.charts import buy_and_hold, charts_of
-from futures_agent.backtest.deciding import zones_of
+from futures_agent.backtest.deciding import zone_drawer
 from futures_agent.backtest.engine import simulate
 from futures_agent.backtest.panel import build_panel
 from futures_agent.backtest.run import BacktestRun
@@ -129,10 +129,11 @@ def test_symbols_can_be_all_the_traded_ones_or_none(run):
 
 def test_zones_come_back_exactly(run):
     charts = charts_of(run)
+    draw = zone_drawer(run.panel, run.strategy, run.params, None)
 
     assert charts.zone_kinds == ("gap", "tenth high")
     for index, chart in enumerate(charts.symbols):
-        drawn = zones_of(run.panel, run.strategy, run.params, index, None)
+        drawn = draw(index)
         drawn = drawn[np.argsort(drawn["start"], kind="stable")]
         assert np.array_equal(zones_in(chart, HOUR_MS), drawn)
         assert chart.zones_left_out == 0
@@ -141,7 +142,7 @@ def test_zones_come_back_exactly(run):
 
 def test_the_newest_zones_of_each_kind_are_kept(run, monkeypatch):
     monkeypatch.setattr(charts_module, "MAX_ZONES", 100)
-    everything = zones_of(run.panel, run.strategy, run.params, 0, None)
+    everything = zone_drawer(run.panel, run.strategy, run.params, None)(0)
     chart = charts_of(run).symbols[0]
     kept = zones_in(chart, HOUR_MS)
 

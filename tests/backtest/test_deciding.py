@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from futures_agent.backtest.deciding import bars_of, decide, zones_of
+from futures_agent.backtest.deciding import bars_of, decide, zone_drawer
 from futures_agent.backtest.panel import Panel, build_panel
 from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.compiled import kernel
@@ -150,7 +150,7 @@ def test_a_policy_made_for_another_strategy_is_refused(panel: Panel) -> None:
 
 def test_zones_are_drawn_the_same_compiled_and_plain(panel: Panel, compile_cache: Path) -> None:
     params = STRATEGY.read_params({})
-    plain, compiled = (zones_of(panel, STRATEGY, params, 1, cache) for cache in (None, compile_cache))
+    plain, compiled = (zone_drawer(panel, STRATEGY, params, cache)(1) for cache in (None, compile_cache))
     assert plain.tobytes() == compiled.tobytes()
     bars = bars_of(panel, STRATEGY, 1)
     large = bars[np.abs(np.diff(bars["close"], prepend=0.0)) > 1.0]
@@ -163,4 +163,4 @@ def test_zones_are_drawn_the_same_compiled_and_plain(panel: Panel, compile_cache
 
 def test_a_strategy_that_draws_nothing_has_no_zones(panel: Panel) -> None:
     silent = Strategy(name="silent", params=NoParams, state=STATE, step=step)
-    assert len(zones_of(panel, silent, silent.read_params({}), 0, None)) == 0
+    assert len(zone_drawer(panel, silent, silent.read_params({}), None)(0)) == 0

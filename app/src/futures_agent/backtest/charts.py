@@ -6,7 +6,7 @@ A year of hourly candles of 60 symbols takes 2.5 MB (3.3 MB as the base64 of a r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from futures_agent.backtest.deciding import zones_of
+from futures_agent.backtest.deciding import zone_drawer
 from futures_agent.backtest.packing import LARGEST, pack
 from futures_agent.backtest.panel import Panel, Series
 from futures_agent.backtest.records import Simulation
@@ -93,12 +93,13 @@ def charts_of(run: BacktestRun, which: Which = "all", compile_cache: Path | None
     panel, simulation = run.panel, run.simulation
     chosen = _chosen(simulation, which)
     timeframe = _timeframe_that_fits(panel, chosen)
+    draw = zone_drawer(panel, run.strategy, run.params, compile_cache)
     symbols = tuple(
         _symbol_chart(
             panel.symbols[index],
             _coarser(panel.candles.of(index), timeframe),
             timeframe,
-            _zones(run, index, compile_cache),
+            _zones(draw, index),
         )
         for index in chosen
     )
@@ -130,9 +131,9 @@ def _timeframe_that_fits(panel: Panel, chosen: Sequence[int]) -> Timeframe:
     return coarser[-1]
 
 
-def _zones(run: BacktestRun, index: int, compile_cache: Path | None) -> NDArray[np.void]:
+def _zones(draw: Callable[[int], NDArray[np.void]], index: int) -> NDArray[np.void]:
     try:
-        return zones_of(run.panel, run.strategy, run.params, index, compile_cache)
+        return draw(index)
     except AgentError:
         raise
     except Exception:  # a strategy that fails on a symbol was told of when it decided

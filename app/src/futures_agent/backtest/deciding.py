@@ -160,24 +160,29 @@ def _cache_for(compile_cache: Path | None, *functions: Callable[..., Any]) -> Pa
     return compile_cache if all(is_kernel(function) for function in functions) else None
 
 
-def zones_of(
-    panel: Panel, strategy: Strategy, params: NDArray[np.void], index: int, compile_cache: Path | None
-) -> NDArray[np.void]:
-    """Return what the strategy draws on the chart of the symbol at `index`.
+def zone_drawer(
+    panel: Panel, strategy: Strategy, params: NDArray[np.void], compile_cache: Path | None
+) -> Callable[[int], NDArray[np.void]]:
+    """Return what draws the strategy's zones on the chart of the symbol at an index of the panel.
 
-    Returns
-    -------
-    ndarray of ZONE
-        In the order in which they were seen; empty where the strategy draws nothing.
+    It returns an array of ZONE in the order in which they were seen, empty where the strategy draws nothing,
+    and raises what the strategy does.
     """
-    if strategy.draw is None:
-        return np.zeros(0, ZONE)
-    drawing = bind(step_and_draw, strategy_step=strategy.step, strategy_draw=strategy.draw)
-    run = runner(drawing, _cache_for(compile_cache, strategy.step, strategy.draw))
-    bars = bars_of(panel, strategy, index)
-    zones = np.zeros(_ZONES_PER_BAR * len(bars), ZONE)
-    drawn = run(bars, np.zeros(1, strategy.state), params, np.zeros(len(bars), SIGNAL), zones)
-    return zones[:drawn].copy()
+    draw = strategy.draw
+    if draw is None:
+        return lambda index: np.zeros(0, ZONE)
+    run = runner(
+        bind(step_and_draw, strategy_step=strategy.step, strategy_draw=draw),
+        compile_cache if is_kernel(strategy.step) and is_kernel(draw) else None,
+    )
+
+    def draw_symbol(index: int) -> NDArray[np.void]:
+        bars = bars_of(panel, strategy, index)
+        zones = np.zeros(_ZONES_PER_BAR * len(bars), ZONE)
+        drawn = run(bars, np.zeros(1, strategy.state), params, np.zeros(len(bars), SIGNAL), zones)
+        return zones[:drawn].copy()
+
+    return draw_symbol
 
 
 def bars_of(panel: Panel, strategy: Strategy, index: int) -> NDArray[np.void]:
