@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     HELD = 12  # refused to start: a person or recovery holds this unit
     AUDIT_FAILED = 13  # backtest --audit: the strategy decides by more than the bars that had closed
     CORRUPT = 14  # the database is damaged
+    DIFFERENT = 15  # compare: the two runs did not trade alike
     INTERRUPTED = 16  # told to stop (SIGTERM, Ctrl-C) and stopped cleanly before the end
     CONFIG = 78  # bad settings or bad input: nothing will change until a person changes it
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from futures_agent.backtest.compare import Run
 from futures_agent.backtest.result import SCHEMA_VERSION, BacktestResult, DataRange, StrategyRun
 from futures_agent.backtest.verdict import Verdict
 from futures_agent.errors import Refuse, Retry
@@ -23,6 +24,7 @@ _TRANSIENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _COMPLETE = re.compile(r"^backtest_(\d{8}T\d{6}Z)\.(json|html)$")
 _INCOMPLETE = re.compile(r"^backtest_\d{8}T\d{6}Z\.incomplete_\d{8}T\d{6}Z\.json$")
 _TEMPORARY = re.compile(r"^\.(backtest_|latest\.).*\.tmp$")
+_MOST_NAMED = 5  # runs shown to who named one that is not there
 _MODE = 0o640  # the service's group reads results, others do not
 
 
@@ -182,6 +184,65 @@ def read_latest(results_dir: Path) -> ResultSummary | None:
             f"{path}: schema version {summary.schema_version}, this version reads up to {SCHEMA_VERSION}"
         )
     return summary
+
+
+def find_result(results_dir: Path, name: str) -> Path:
+    """Return the JSON of the run that a person named.
+
+    Parameters
+    ----------
+    name : str
+        A path; a run id, `20261120T233000Z`; `latest`; or `previous`, the complete run before the latest.
+
+    Raises
+    ------
+    Refuse
+        There is no such result.
+    """
+    if name == "previous":
+        latest = read_latest(results_dir)
+        earlier = [] if latest is None else [run for run in _runs(results_dir) if run < latest.run_id]
+        if not earlier:
+            raise Refuse(f"{results_dir}: no run before the latest; `agentctl backtest` makes one")
+        name = earlier[-1]
+    among_results = results_dir / ("latest.json" if name == "latest" else f"backtest_{name}.json")
+    for path in (among_results, Path(name).with_suffix(".json")):  # the report's path means its result
+        if path.is_file():
+            return path
+    known = ", ".join(_runs(results_dir)[-_MOST_NAMED:]) or "none"
+    raise Refuse(f"no result {name!r}; newest in {results_dir}: {known}; or name a file, latest or previous")
+
+
+def _runs(results_dir: Path) -> list[str]:
+    """Return the ids of all complete runs, oldest first."""
+    names = results_dir.iterdir() if results_dir.is_dir() else ()
+    return sorted({match[1] for path in names if (match := _COMPLETE.match(path.name))})
+
+
+def read_run(path: Path) -> Run:
+    """Return what is compared of the result in `path`.
+
+    Raises
+    ------
+    Refuse
+        The file is damaged, unreadable, or of another schema than this version writes.
+    """
+    try:
+        content = path.read_bytes()
+        schema = msgspec.json.decode(content, type=_Schema).schema_version
+        if schema != SCHEMA_VERSION:
+            raise Refuse(
+                f"{path}: schema version {schema}, this version compares {SCHEMA_VERSION}; run it again"
+            )
+        return msgspec.json.decode(content, type=Run)
+    except OSError as error:
+        raise Refuse(f"{path}: cannot read the result: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refuse(f"{path}: not a complete backtest result ({error})") from None
+
+
+class _Schema(msgspec.Struct):
+    schema_version: int
 
 
 def _write_all(contents: dict[Path, bytes]) -> None:

@@ -122,8 +122,15 @@ def run_backtest(
             inputs=input_readers(db, strategy, params, span),
         )
     simulation = _simulate(panel, strategy, settings, on_progress)
-    simulation = replace(simulation, warnings=(*loaded.notes, *simulation.warnings))
+    warnings = sorted((*loaded.notes, *simulation.warnings), key=_rank)
+    simulation = replace(simulation, warnings=tuple(warnings))
     return BacktestRun(simulation, panel, strategy, params)
+
+
+def _rank(warning: str) -> int:
+    """Return the place of a warning: what makes the whole run worthless comes before what costs a symbol."""
+    first = ("no trades", "left out, strategy", "left out")
+    return next((place for place, start in enumerate(first) if warning.startswith(start)), len(first))
 
 
 def warm_up(settings: Settings) -> Path:

@@ -57,7 +57,7 @@ def _backtest(job: Job, effective: Effective, request: Request) -> Outcome:
             made.simulation, effective, started_ms=job.started_ms, finished_ms=SystemClock().now_ms()
         )
         progress("report", 0, 1)
-        report = _report(made, result)
+        report = _report(made, result, settings)
         progress("writing the result", 0, 1)
         # From here on a run that is told to stop is quicker finished than undone.
         paths = write_result(settings.paths.results, result, report, latest=not request.is_typed(effective))
@@ -102,10 +102,13 @@ def _simulate(job: Job, request: Request, progress: _Progress) -> BacktestRun:
     )
 
 
-def _report(made: BacktestRun, result: BacktestResult) -> str:
+def _report(made: BacktestRun, result: BacktestResult, settings: Settings) -> str:
+    from futures_agent.backtest.charts import charts_of
     from futures_agent.backtest.report import render_report
+    from futures_agent.backtest.run import compile_cache_of
 
-    return render_report(result)
+    charts = charts_of(made, settings.backtest.report_candles, compile_cache_of(settings))
+    return render_report(result, charts)
 
 
 def _leave_incomplete(job: Job, progress: _Progress, reason: str) -> None:
@@ -152,9 +155,11 @@ def _outcome(job: Job, result: BacktestResult) -> Outcome:
         f"drawdown {metrics.max_drawdown:.1%}; {len(result.symbols)} symbols, {result.candles:,} candles; "
         f"{took(job)}"
     )
+    if not metrics.trades:
+        line = f"{result.warnings[0]}; {line}"
     if not verdict.passed:
         line += f"; {verdict.failures}"
-    if result.warnings:
+    if metrics.trades and result.warnings:
         line += f"; {len(result.warnings)} warnings, first: {result.warnings[0]}"
     return Outcome(
         line=line,
