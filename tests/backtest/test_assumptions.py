@@ -52,9 +52,11 @@ def test_the_code_it_names_exists() -> None:
 
 
 DEFAULT_SENTENCES = """
-At most 8 positions; leverage at most 3x over all of them, 1.5x net of longs and shorts, 1x in one.
-No entry that correlates by 0.8 or more, over 168 bars, with more than 2 open positions.
-Slippage against each fill at market or by a stop: 1 bps, and 100 bps × √(quantity / an hour's volume).
+Leverage at most 3x over all positions, 1.5x longs − shorts, 1x in one.
+No entry that correlates by 0.8 over 168 bars with more than 2 open positions.
+No entry for the rest of a UTC day that lost 3 %, unrealised included.
+No entry at all once equity was 15 % below its peak.
+Slippage: 1 bps + 100 bps × √(quantity / hourly volume), against each fill at market or by a stop.
 """.strip().splitlines()
 
 

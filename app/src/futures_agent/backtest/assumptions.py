@@ -1,4 +1,4 @@
-"""The assumptions of a simulation, in the words a reader of its result needs; in full: docs/assumptions.md."""
+"""The assumptions of a simulation, for a reader of its result; all of them are in docs/assumptions.md."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _FILL_RULES = (
     "When one bar touches both, the finer timeframe decides; where it cannot or has a hole, the stop counts.",
     "One position per symbol, all in one account; an opposite entry reverses it, a refused one closes it.",
     "Quantities are rounded down to the contract's step; entries below the exchange's minimum are refused.",
-    "Positions still open at the end are closed at the last close (exit reason END), those of a symbol whose "
-    "candles end earlier at that one's (DATA_ENDED).",
+    "Positions still open at the end are closed at the last close (exit reason END).",
+    "Those of a symbol whose candles end earlier are closed at its own last close (DATA_ENDED).",
 )
 
 
@@ -28,28 +28,31 @@ def _risk_rules(risk: RiskSettings) -> tuple[str, ...]:
         sizing = f"Each entry has a notional of {risk.fixed_notional:g}."
     else:
         sizing = f"Each entry risks {_percent(risk.risk_per_trade)} of equity between fill and stop."
+    leverage = f"Leverage at most {risk.max_leverage:g}x over all positions"
+    alike = f"No entry that correlates by {risk.correlation_limit:g} over {risk.correlation_bars} bars"
     margin = f"Margin is isolated: 1/{risk.max_leverage:g} of the notional at entry"
     return (
         sizing,
-        f"At most {risk.max_positions} positions; leverage at most {risk.max_leverage:g}x over all of them, "
-        f"{risk.max_net_leverage:g}x net of longs and shorts, {risk.max_position_leverage:g}x in one.",
-        f"No entry that correlates by {risk.correlation_limit:g} or more, over {risk.correlation_bars} bars, "
-        f"with more than {risk.max_correlated} open positions.",
-        f"No entry for the rest of a UTC day that has lost {_percent(risk.max_daily_loss)}, unrealised "
-        f"included; none at all once equity is {_percent(risk.max_drawdown)} below its peak.",
+        f"At most {risk.max_positions} positions.",
+        f"{leverage}, {risk.max_net_leverage:g}x longs − shorts, {risk.max_position_leverage:g}x in one.",
+        f"{alike} with more than {risk.max_correlated} open positions.",
+        f"No entry for the rest of a UTC day that lost {_percent(risk.max_daily_loss)}, unrealised included.",
+        f"No entry at all once equity was {_percent(risk.max_drawdown)} below its peak.",
         f"{margin}, liquidated at {_percent(MAINTENANCE_MARGIN)} of the notional unless a stop comes first.",
     )
 
 
 def _cost_rules(costs: CostSettings) -> tuple[str, ...]:
+    slippage = (
+        f"Slippage: {costs.slippage_bps:g} bps + {costs.impact_bps:g} bps × √(quantity / hourly volume)"
+    )
     funding = (
         "Funding is paid at the recorded times and rates by positions held before them; "
         f"where no rate was recorded, longs and shorts alike pay {costs.funding_fallback_bps:g} bps per 8 h."
     )
     return (
         f"Fees: {costs.taker_fee_bps:g} bps at market or by a stop, {costs.maker_fee_bps:g} bps at a target.",
-        f"Slippage against each fill at market or by a stop: {costs.slippage_bps:g} bps, and "
-        f"{costs.impact_bps:g} bps × √(quantity / an hour's volume).",
+        f"{slippage}, against each fill at market or by a stop.",
         funding if costs.funding else "Funding is not charged.",
     )
 
