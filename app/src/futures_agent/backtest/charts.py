@@ -97,7 +97,7 @@ def charts_of(run: BacktestRun, which: Which = "all", compile_cache: Path | None
     symbols = tuple(
         _symbol_chart(
             panel.symbols[index],
-            _coarser(panel.candles.of(index), timeframe),
+            _candles(panel, index, timeframe),
             timeframe,
             _zones(draw, index),
         )
@@ -140,8 +140,11 @@ def _zones(draw: Callable[[int], NDArray[np.void]], index: int) -> NDArray[np.vo
         return np.zeros(0, ZONE)
 
 
-def _coarser(candles: Candles, timeframe: Timeframe) -> Candles:
-    """Return `candles` joined to those of `timeframe`; what lacks a part has the rest."""
+def _candles(panel: Panel, index: int, timeframe: Timeframe) -> Candles:
+    """Return a symbol's candles, joined to those of `timeframe`; what lacks a part has the rest."""
+    candles = panel.candles.of(index)
+    if timeframe is panel.timeframe:
+        return candles
     opened = candles["timestamp"] - candles["timestamp"] % timeframe.ms
     first = np.flatnonzero(np.diff(opened, prepend=-1))
     joined = np.empty(len(first), CANDLE)
