@@ -159,7 +159,7 @@ def test_state_is_of_one_size_for_ever() -> None:
         for lists in (state.gaps.bull, state.gaps.bear, state.order_blocks.bull, state.order_blocks.bear):
             assert lists.count <= len(lists.top) == 16
         for lists in (state.liquidity.high, state.liquidity.low):
-            assert lists.count <= len(lists.price) == 8
+            assert lists.count <= len(lists.price) == 16
     assert list(narrow_fields(SMC)) == []
     assert SMC.itemsize < 8_192
 

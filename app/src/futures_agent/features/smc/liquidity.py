@@ -8,7 +8,7 @@ import numpy as np
 
 from futures_agent.compiled import kernel
 
-CAPACITY = 8  # pools kept per side; a further one takes the place of the oldest
+CAPACITY = 16  # pools kept per side; a further one takes the place of the oldest
 
 # Oldest first; the first `count` of each array are in use.
 POOLS = np.dtype(
