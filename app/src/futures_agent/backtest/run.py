@@ -121,7 +121,7 @@ def run_backtest(
             funding=read_funding(db, loaded.symbols, *span) if settings.costs.funding else {},
             inputs=input_readers(db, strategy, params, span),
         )
-    simulation = _simulate(panel, strategy, settings, on_progress)
+    simulation = simulate_panel(panel, strategy, settings, compile_cache_of(settings), on_progress)
     warnings = sorted((*loaded.notes, *simulation.warnings), key=_rank)
     simulation = replace(simulation, warnings=tuple(warnings))
     return BacktestRun(simulation, panel, strategy, params)
@@ -157,7 +157,7 @@ def warm_up(settings: Settings) -> Path:
         timeframe,
         higher={higher: {symbol: candles[:0]} for higher in strategy.timeframes},
     )
-    _simulate(panel, strategy, settings, None)
+    simulate_panel(panel, strategy, settings, compile_cache_of(settings))
     return compile_cache_of(settings)
 
 
@@ -177,9 +177,14 @@ _ANY_INSTRUMENT = Instrument(
 )
 
 
-def _simulate(
-    panel: Panel, strategy: Strategy, settings: Settings, on_progress: OnProgress | None
+def simulate_panel(
+    panel: Panel,
+    strategy: Strategy,
+    settings: Settings,
+    compile_cache: Path | None,
+    on_progress: OnProgress | None = None,
 ) -> Simulation:
+    """Simulate with the parameters, risk and costs of `settings`; see `engine.simulate`."""
     return simulate(
         panel,
         strategy,
@@ -187,7 +192,7 @@ def _simulate(
         risk=settings.risk,
         costs=settings.costs,
         initial_equity=settings.backtest.initial_equity,
-        compile_cache=compile_cache_of(settings),
+        compile_cache=compile_cache,
         on_progress=on_progress,
     )
 

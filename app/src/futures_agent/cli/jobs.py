@@ -86,6 +86,14 @@ def backtest(
             help="A parameter of the strategy, fast=10, or any setting, risk.max_positions=4; repeatable.",
         ),
     ] = None,
+    audit: Annotated[
+        bool,
+        typer.Option("--audit", help="Instead, run the strategy again without the future, and compare."),
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="With --audit: repeat the one that printed it.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --audit: its findings as JSON.")] = False,
 ) -> None:
     """Backtest the strategy on the stored candles; leaves a JSON result and an HTML report."""
     from futures_agent.backtest.request import Request, parse_param
@@ -101,7 +109,12 @@ def backtest(
         strategy=strategy,
         params=dict(parse_param(text) for text in setting or [] if text not in of_settings),
     )
-    end(job.run(effective_logged(dict(map(split_setting, of_settings))), request))
+    effective = effective_logged(dict(map(split_setting, of_settings)))
+    if audit:
+        from futures_agent.backtest.audit.command import run_audit
+
+        end(run_audit(effective, request, seed=seed, as_json=as_json))
+    end(job.run(effective, request))
 
 
 @app.command()
