@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-import numpy as np
 import pytest
 
+import every_feature
 from futures_agent import features
 from futures_agent.backtest.audit.checks import Sampling, audit
 from futures_agent.backtest.audit.tracing import Tracer, first_difference
@@ -22,13 +22,10 @@ from futures_agent.backtest.deciding import bars_of
 from futures_agent.backtest.engine import simulate
 from futures_agent.backtest.panel import Panel
 from futures_agent.backtest.records import Simulation
-from futures_agent.compiled import is_kernel, kernel
-from futures_agent.features.indicator_set import INDICATORS, indicators_step
-from futures_agent.features.smc.smc import SMC, smc_step
+from futures_agent.compiled import is_kernel
 from futures_agent.settings.tree import CostSettings, RiskSettings
 from futures_agent.strategy.strategy import Strategy
 from market_panels import generated_panel, recorded_panel
-from sample_markets import NoParams
 from shipped import CONFIGURATIONS
 
 TRUNCATIONS = 500
@@ -41,20 +38,6 @@ def panel(request: pytest.FixtureRequest) -> Panel:
     if request.param == "recorded":
         return recorded_panel(symbols=10, bars=2_500)
     return generated_panel(symbols=5, days=60)
-
-
-@kernel
-def step_all_features(state: Any, bar: Any, params: Any, signal: Any) -> None:
-    indicators_step(state.indicators, bar)
-    smc_step(state.smc, bar, 3, 2, 14, 0.1, 200, 0.1)
-
-
-EVERY_FEATURE = Strategy(
-    name="every_feature",
-    params=NoParams,
-    state=np.dtype([("indicators", INDICATORS), ("smc", SMC)]),
-    step=step_all_features,
-)
 
 
 def reached_from(step: Callable[..., Any]) -> set[str]:
@@ -78,14 +61,14 @@ def test_every_feature_there_is_is_stepped_here() -> None:
         names = vars(importlib.import_module(module.name))
         steps |= {name for name, value in names.items() if name.endswith("_step") and is_kernel(value)}
     assert {"ema_step", "smc_step", "swings_step"} <= steps
-    assert steps <= reached_from(step_all_features)
+    assert steps <= reached_from(every_feature.step)
 
 
 def test_features_do_not_know_the_future(panel: Panel, compile_cache: Path) -> None:
     rng, changed = random.Random(SEED), 0
-    run = Tracer(EVERY_FEATURE, EVERY_FEATURE.read_params({}), compile_cache)
+    run = Tracer(every_feature.STRATEGY, every_feature.STRATEGY.read_params({}), compile_cache)
     for index, symbol in enumerate(panel.symbols):
-        bars = bars_of(panel, EVERY_FEATURE, index)
+        bars = bars_of(panel, every_feature.STRATEGY, index)
         whole = run(bars)
         for cut in rng.sample(range(1, len(bars)), TRUNCATIONS // len(panel.symbols)):
             part = run(bars[:cut], every=whole.every)

@@ -195,7 +195,7 @@ def test_a_step_that_raises_in_another_year_is_told(peeking: ModuleType) -> None
 def test_a_strategy_that_decides_nothing_is_not_called_clean(peeking: ModuleType) -> None:
     report = audited(peeking.SILENT)
     assert (report.verdict, report.code) == ("INCONCLUSIVE", ExitCode.FAILED)
-    assert check_of(report, "prefix").word == "no decision to compare"
+    assert check_of(report, "prefix").word == "no entry to compare"
 
 
 def test_symbols_on_which_the_step_raises_are_left_out(peeking: ModuleType) -> None:

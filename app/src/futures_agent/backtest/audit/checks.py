@@ -112,7 +112,14 @@ def audit(
         features=count_numbers(strategy.state),
         compared_every=max(each.every for each in first_runs.values()),
         checks=(*checks, calendar),
-        outside=tuple(outside_data(strategy.step)),
+        outside=tuple(
+            {
+                name: 0
+                for function in (strategy.step, strategy.observe)
+                if function
+                for name in outside_data(function)
+            }
+        ),
         failures=tuple(failures),
     )
 
@@ -167,7 +174,7 @@ def _compare(
         check.compared(engaged=True)
         check.add(_finding(symbol, "step", Difference(0, "raised", "nothing", _sentence(error)), None, cut))
         return
-    check.compared(engaged=_speaks(other.signals))
+    check.compared(engaged=_enters(other.signals))
     for what, first, second, every in (
         ("feature", whole.states, other.states, whole.every),
         ("decision", whole.signals, other.signals, 1),
@@ -235,8 +242,8 @@ def _cuts(rng: random.Random, opens: NDArray[np.int64], timeframe: Timeframe, co
     return [int(opens[row]) + timeframe.ms for row in sorted(rng.sample(closes, min(count, len(closes))))]
 
 
-def _speaks(signals: NDArray[np.void]) -> bool:
-    return bool((signals["entry"] != 0).any() or signals["exit_long"].any() or signals["exit_short"].any())
+def _enters(signals: NDArray[np.void]) -> bool:
+    return bool((signals["entry"] != 0).any())
 
 
 def _finding(symbol: str, what: str, found: Difference, bar: np.void | None, cut: int | None) -> Finding:

@@ -69,7 +69,7 @@ class Check(Struct, kw_only=True):
     ----------
     name : str
     planned, engaged : int
-        Comparisons that were made, and those in which there was a decision to compare.
+        Comparisons that were made, and those in which there was an entry to compare.
     findings : list of Finding
         Per symbol and kind the earliest.
     """
@@ -98,7 +98,7 @@ class Check(Struct, kw_only=True):
         """The verdict of this check."""
         if self.findings:
             return "warns" if self.name in WARNINGS else "DIFFERS"
-        return "same" if self.engaged else "no decision to compare"
+        return "same" if self.engaged else "no entry to compare"
 
 
 class AuditReport(Struct, frozen=True, kw_only=True):
