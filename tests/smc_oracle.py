@@ -74,7 +74,7 @@ def readings(state: Any) -> Known:
         ("bear blocks", state.order_blocks.bear),
     ):
         columns = ("start", "known", "top", "bottom", "rest", "mitigated")
-        found[name] = {**_rows(zones, columns), **_flags(zones, "made", "retested", "ended")}
+        found[name] = {**_rows(zones, columns), **_flags(zones, "made", "retested", "ended", "dropped")}
     for name, pools in (("high pools", state.liquidity.high), ("low pools", state.liquidity.low)):
         columns = ("start", "price", "limit", "touches")
         found[name] = {**_rows(pools, columns), **_flags(pools, "equal", "swept", "taken", "sweeps")}
@@ -237,6 +237,7 @@ def _zones(known: list[Known], name: str, side: _Side, zones: list[_Zone]) -> No
             "made": any(zone.known == now for zone in zones),
             "retested": any(zone.retested == now <= zone.last for zone in zones),
             "ended": any(zone.ended == now <= zone.last for zone in zones),
+            "dropped": any(zone.gone == now and zone.last < zone.ended for zone in zones),
         }
 
 

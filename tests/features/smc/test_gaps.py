@@ -73,6 +73,7 @@ def test_a_gap_is_kept_for_its_age_and_then_forgotten() -> None:
     away = [(14, 15, 13, 14)] * 5
     found = bull([*RISE, *away], Lengths(smallest_gap=0.0, longest_gap_age=3))
     assert [len(each["rows"]) for each in found] == [0, 0, 1, 1, 1, 1, 0, 0]
+    assert [each["dropped"] for each in found] == [False] * 6 + [True, False]
     assert not any(each["ended"] for each in found)
 
 
@@ -88,6 +89,7 @@ def test_the_oldest_gap_makes_room() -> None:
     counts = [len(each["rows"]) for each in found]
     assert counts == [max(0, min(n - 1, CAPACITY)) for n in range(len(steep))]
     assert [row[1] for row in found[-1]["rows"]] == list(range(len(steep) - CAPACITY, len(steep)))
+    assert [each["dropped"] for each in found] == [n - 1 > CAPACITY for n in range(len(steep))]
 
 
 def test_a_filled_gap_between_two_others_leaves_them_in_order() -> None:

@@ -43,7 +43,7 @@ def test_without_zones_none_is_touched() -> None:
 def test_only_what_was_not_traded_through_is_touched(side: int, low: float, high: float) -> None:
     zones = zones_of(side, (10, 12))
     bar = plain_type(CANDLE)((0, 11.0, high, low, 11.0, 0.0))
-    zones_visit(zones, bar, side, False)
+    zones_visit(zones, bar, side, False, 0)
     assert zone_at(zones, 11.5, 11.9, side) == (1 if side > 0 else 0)
     assert zone_at(zones, 10.1, 10.5, side) == (0 if side > 0 else 1)
 
@@ -52,6 +52,6 @@ def test_a_zone_lives_until_it_ends() -> None:
     zones = zones_of(1, (10, 12), (20, 22))
     assert zone_lives(zones, 101)
     assert not zone_lives(zones, 102)
-    zones_visit(zones, plain_type(CANDLE)((0, 21.0, 21.0, 19.0, 20.0, 0.0)), 1, False)
+    zones_visit(zones, plain_type(CANDLE)((0, 21.0, 21.0, 19.0, 20.0, 0.0)), 1, False, 0)
     assert not zone_lives(zones, 101)
     assert zone_lives(zones, 100)

@@ -8,7 +8,7 @@ import numpy as np
 
 from futures_agent.compiled import kernel
 from futures_agent.features.smc.recent import SPAN
-from futures_agent.features.smc.zones import ZONES, zones_add, zones_drop_oldest, zones_visit
+from futures_agent.features.smc.zones import ZONES, zones_add, zones_visit
 
 GAPS = np.dtype([("bull", ZONES), ("bear", ZONES)])
 
@@ -38,10 +38,8 @@ def gaps_step(state: Any, recent: Any, bar: Any, smallest: float, longest_age: i
         Bars for which a gap that is not filled is kept, ≥ 1; the same at every step.
     """
     newest = recent.count - 1
-    _forget(state.bull, newest - longest_age)
-    _forget(state.bear, newest - longest_age)
-    zones_visit(state.bull, bar, 1, False)
-    zones_visit(state.bear, bar, -1, False)
+    zones_visit(state.bull, bar, 1, False, newest - longest_age)
+    zones_visit(state.bear, bar, -1, False, newest - longest_age)
     if recent.count < 3:
         return
     start = recent.timestamp[(newest - 1) % SPAN]
@@ -51,9 +49,3 @@ def gaps_step(state: Any, recent: Any, bar: Any, smallest: float, longest_age: i
         zones_add(state.bull, start, newest, bar.low, high, 1)
     elif bar.high < low and low - bar.high >= smallest:
         zones_add(state.bear, start, newest, low, bar.high, -1)
-
-
-@kernel
-def _forget(zones: Any, oldest_known: int) -> None:
-    if zones.count > 0 and zones.known[0] < oldest_known:  # at most one: a bar makes one
-        zones_drop_oldest(zones)

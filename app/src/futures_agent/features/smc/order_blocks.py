@@ -36,8 +36,8 @@ def order_blocks_step(state: Any, recent: Any, structure: Any, bar: Any) -> None
         After this bar's step.
     bar : record with high, low, close
     """
-    zones_visit(state.bull, bar, 1, True)
-    zones_visit(state.bear, bar, -1, True)
+    zones_visit(state.bull, bar, 1, True, 0)
+    zones_visit(state.bear, bar, -1, True, 0)
     side = structure.bos + structure.choch
     if side > 0:
         _add_block(state.bull, recent, structure.level_bar + 1, 1)

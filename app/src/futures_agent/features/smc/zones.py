@@ -24,13 +24,14 @@ ZONES = np.dtype(
         ("made", np.bool_),  # on this bar: a new one, the last in the arrays
         ("retested", np.bool_),  # on this bar: price came back to at least one for the first time
         ("ended", np.bool_),  # on this bar: at least one was filled (gaps) or invalidated (order blocks)
+        ("dropped", np.bool_),  # on this bar: one was forgotten, being too old or making room
     ]
 )
 
 
 @kernel
-def zones_visit(zones: Any, bar: Any, side: int, ends_at_close: bool) -> None:
-    """Let this bar retest, fill or invalidate the zones known before it.
+def zones_visit(zones: Any, bar: Any, side: int, ends_at_close: bool, oldest: int) -> None:
+    """Forget the zones that are too old, and let this bar retest and end the others.
 
     Reaching the near edge retests a zone. It ends when the far edge is reached, or with `ends_at_close`
     only when the bar closes beyond it.
@@ -43,13 +44,19 @@ def zones_visit(zones: Any, bar: Any, side: int, ends_at_close: bool) -> None:
     side : int
         +1 for bull zones, −1 for bear zones.
     ends_at_close : bool
+    oldest : int
+        Number of a bar; what was known before it is forgotten.
     """
     zones.made = False
     zones.retested = False
     zones.ended = False
+    zones.dropped = False
     reached = bar.low if side > 0 else bar.high
     kept = 0
     for i in range(zones.count):
+        if zones.known[i] < oldest:
+            zones.dropped = True
+            continue
         far = zones.bottom[i] if side > 0 else zones.top[i]
         over = side * reached <= side * far
         if ends_at_close:
@@ -71,7 +78,10 @@ def zones_visit(zones: Any, bar: Any, side: int, ends_at_close: bool) -> None:
 def zones_add(zones: Any, start: int, known: int, top: float, bottom: float, side: int) -> None:
     """Add a zone, in place of the oldest where there is no room."""
     if zones.count == CAPACITY:
-        zones_drop_oldest(zones)
+        zones.dropped = True
+        zones.count -= 1
+        for i in range(zones.count):
+            _move(zones, i + 1, i)
     at = zones.count
     zones.start[at] = start
     zones.known[at] = known
@@ -81,14 +91,6 @@ def zones_add(zones: Any, start: int, known: int, top: float, bottom: float, sid
     zones.mitigated[at] = 0
     zones.count = at + 1
     zones.made = True
-
-
-@kernel
-def zones_drop_oldest(zones: Any) -> None:
-    """Forget the oldest zone; there must be one."""
-    for i in range(1, zones.count):
-        _move(zones, i, i - 1)
-    zones.count -= 1
 
 
 @kernel
