@@ -24,10 +24,15 @@ _ZONES_PER_BAR = 2  # room for what is drawn; what does not fit is not drawn
 
 
 @kernel
-def step_through(bars: Any, state: Any, params: Any, signals: Any) -> None:
-    """Call the strategy's step once per bar; `state` and `params` are arrays of one record."""
+def step_through(bars: Any, state: Any, params: Any, signals: Any, kept: Any, every: int) -> None:
+    """Call the strategy's step once per bar; `state` and `params` are arrays of one record.
+
+    Where `kept` has room for it, the state after every `every`-th bar is copied there.
+    """
     for row in range(len(bars)):
         strategy_step(state[0], bars[row], params[0], signals[row])
+        if len(kept) > 0 and row % every == 0:
+            kept[row // every] = state[0]
 
 
 @kernel
@@ -140,8 +145,9 @@ def _stepping(
 ) -> Callable[..., Any]:
     """Return what steps through (bars, state, params, signals), each entry judged by the policy, if any."""
     if policy is None:
-        stepping = bind(step_through, strategy_step=strategy.step)
-        return runner(stepping, _cache_for(compile_cache, strategy.step))
+        step = stepping(strategy, compile_cache)
+        nothing_kept = np.zeros(0, strategy.state)
+        return lambda *arguments: step(*arguments, nothing_kept, 1)
     policy.require_fit(strategy.name, strategy.observation)
     assert strategy.observe is not None  # a policy is made for some number
     judging = bind(
@@ -153,6 +159,11 @@ def _stepping(
     run = runner(judging, _cache_for(compile_cache, strategy.step, strategy.observe, policy.accepts))
     observation = np.zeros(len(strategy.observation))
     return lambda *arguments: run(*arguments, panel.timeframe.ms, policy.weights, observation)
+
+
+def stepping(strategy: Strategy, compile_cache: Path | None) -> Callable[..., Any]:
+    """Return `step_through` with the step of `strategy`: compiled, or plain where that cannot be."""
+    return runner(bind(step_through, strategy_step=strategy.step), _cache_for(compile_cache, strategy.step))
 
 
 def _cache_for(compile_cache: Path | None, *functions: Callable[..., Any]) -> Path | None:

@@ -11,8 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from futures_agent.backtest.deciding import strategy_step
-from futures_agent.compiled import bind, is_kernel, kernel, runner
+from futures_agent.backtest.deciding import stepping
 from futures_agent.strategy.strategy import SIGNAL, Strategy
 
 _MOST_BYTES = 64 << 20  # of states kept per run; a larger state is kept at every second, third … bar
@@ -53,15 +52,6 @@ class Difference(Struct, frozen=True):
     second: bool | int | float | str
 
 
-@kernel
-def trace_through(bars: Any, state: Any, params: Any, signals: Any, states: Any, every: int) -> None:
-    """Call the strategy's step once per bar and keep its state after every `every`-th."""
-    for row in range(len(bars)):
-        strategy_step(state[0], bars[row], params[0], signals[row])
-        if row % every == 0:
-            states[row // every] = state[0]
-
-
 class Tracer:
     """Runs one strategy again and again; compiled code is loaded once.
 
@@ -76,10 +66,7 @@ class Tracer:
     def __init__(self, strategy: Strategy, params: NDArray[np.void], compile_cache: Path | None) -> None:
         self._state = strategy.state
         self._params = params
-        self._run = runner(
-            bind(trace_through, strategy_step=strategy.step),
-            compile_cache if is_kernel(strategy.step) else None,
-        )
+        self._run = stepping(strategy, compile_cache)
 
     def __call__(self, bars: NDArray[np.void], *, every: int | None = None) -> Trace:
         """Run over `bars` from an empty state; what the strategy raises is passed on.
