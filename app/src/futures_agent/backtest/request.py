@@ -88,9 +88,11 @@ class Request(Struct, frozen=True, kw_only=True):
             )
         end_ms = timeframe.open_of(now_ms if self.end_ms is None else self.end_ms)
         start_ms = end_ms - settings.backtest.days * DAY_MS if self.start_ms is None else self.start_ms
+        if self.end_ms is not None and start_ms >= self.end_ms:
+            raise Refuse(f"--from {utc_text(start_ms)} is not before --to {utc_text(self.end_ms)}")
         if start_ms > end_ms - timeframe.ms:
             raise Refuse(
-                f"--from {utc_text(start_ms)}: no {timeframe.name} candle opens from then on and closes by "
+                f"--from {utc_text(start_ms)}: no {timeframe.name} candle opens and closes between it and "
                 f"{utc_text(end_ms)}; choose an earlier --from or a later --to"
             )
         return Period(start_ms, end_ms, None if self.past else now_ms)

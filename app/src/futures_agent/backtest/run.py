@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from futures_agent.backtest.deciding import OnProgress
+from futures_agent.backtest.deciding import OnProgress, zone_drawer
 from futures_agent.backtest.engine import simulate
 from futures_agent.backtest.inputs import input_readers
 from futures_agent.backtest.loading import Frames, Period, load_candles, require_known
@@ -157,8 +157,10 @@ def warm_up(settings: Settings) -> Path:
         timeframe,
         higher={higher: {symbol: candles[:0]} for higher in strategy.timeframes},
     )
-    simulate_panel(panel, strategy, settings, compile_cache_of(settings))
-    return compile_cache_of(settings)
+    cache = compile_cache_of(settings)
+    simulate_panel(panel, strategy, settings, cache)
+    zone_drawer(panel, strategy, strategy.read_params(settings.strategy.params), cache)(0)
+    return cache
 
 
 _ANY_INSTRUMENT = Instrument(

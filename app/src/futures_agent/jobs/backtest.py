@@ -51,20 +51,14 @@ def _backtest(job: Job, effective: Effective, request: Request) -> Outcome:
         refuse_if_blocked(settings.paths.job("data-validation"))
     progress = _Progress(job)
     try:
-        made = _simulate(job, request, progress)
-        progress("metrics", 0, 1)
-        result = build_result(
-            made.simulation, effective, started_ms=job.started_ms, finished_ms=SystemClock().now_ms()
-        )
-        progress("report", 0, 1)
-        report = _report(made, result, settings)
+        result, report = _result_and_report(job, effective, request, progress)
         progress("writing the result", 0, 1)
-        # From here on a run that is told to stop is quicker finished than undone.
-        paths = write_result(settings.paths.results, result, report, latest=not request.is_typed(effective))
-        prune_results(settings.paths.results, settings.backtest.keep_results)
     except Interrupted as error:
         _leave_incomplete(job, progress, str(error))
         raise
+    # From here on a run that is told to stop is quicker finished than undone.
+    paths = write_result(settings.paths.results, result, report, latest=not request.is_typed(effective))
+    prune_results(settings.paths.results, settings.backtest.keep_results)
     if shows_summary():
         job.reporter.end_bar()
         print_summary(result, paths)
@@ -102,13 +96,22 @@ def _simulate(job: Job, request: Request, progress: _Progress) -> BacktestRun:
     )
 
 
-def _report(made: BacktestRun, result: BacktestResult, settings: Settings) -> str:
+def _result_and_report(
+    job: Job, effective: Effective, request: Request, progress: _Progress
+) -> tuple[BacktestResult, str]:
+    """Run the backtest; its candles are let go of before the files are written."""
     from futures_agent.backtest.charts import charts_of
     from futures_agent.backtest.report import render_report
     from futures_agent.backtest.run import compile_cache_of
 
-    charts = charts_of(made, settings.backtest.report_candles, compile_cache_of(settings))
-    return render_report(result, charts)
+    made = _simulate(job, request, progress)
+    progress("metrics", 0, 1)
+    result = build_result(
+        made.simulation, effective, started_ms=job.started_ms, finished_ms=SystemClock().now_ms()
+    )
+    progress("report", 0, 1)
+    charts = charts_of(made, job.settings.backtest.report_candles, compile_cache_of(job.settings))
+    return result, render_report(result, charts)
 
 
 def _leave_incomplete(job: Job, progress: _Progress, reason: str) -> None:
