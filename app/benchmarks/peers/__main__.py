@@ -2,7 +2,8 @@
 
 Run from `app/`: `python -m benchmarks.peers [PEER=PYTHON …]`. backtesting.py always runs; any other peer
 (nautilus, freqtrade) where the Python of an environment that has it is named: docs/benchmarks.md.
-All are timed as whole processes, in turn. Ours is `agentctl backtest`: database, validation, simulation,
+All are timed as whole processes, ours and backtesting.py three times in turn, the others once: they take
+minutes. Ours is `agentctl backtest`: database, validation, simulation,
 JSON result and HTML report on disk. The peers load arrays from one .npz file and write nothing.
 The trades are the same but for positions open at the end, which is all that the net results of ours and
 backtesting.py differ by. The bar: at least 3 times as fast as backtesting.py.
@@ -69,7 +70,7 @@ class Tally(NamedTuple):
 def main(others: Mapping[str, str]) -> int:
     """Prepare the data, measure all programs in turn, print the comparison; 1 where the bar was missed.
 
-    `others` maps the name of a peer's script here to the Python that runs it.
+    `others` maps a peer, whose script is run_PEER.py here, to the Python that runs it.
     """
     peers = {"backtesting_py": sys.executable, **others}
     with tempfile.TemporaryDirectory(prefix="peers_") as name:
@@ -80,13 +81,13 @@ def main(others: Mapping[str, str]) -> int:
         subprocess.run([*agentctl, "warm-up"], check=True, stdout=subprocess.DEVNULL)  # as a deploy does
         here = Path(__file__).parent
         data = [f"{name}/candles.npz", f"{name}/rules.json"]
-        scripts = {peer: [python, str(here / f"{peer}.py"), *data] for peer, python in peers.items()}
+        scripts = {peer: [python, str(here / f"run_{peer}.py"), *data] for peer, python in peers.items()}
         ours: list[Usage] = []
         theirs: dict[str, list[Usage]] = {peer: [] for peer in peers}
-        for _ in range(RUNS):
+        for run in range(RUNS):
             ours.append(measure([*agentctl, "backtest"], directory / "ours.log", (0, 10)))
-            for peer, command in scripts.items():
-                theirs[peer].append(measure(command, directory / f"{peer}.json"))
+            for peer in peers if run == 0 else ["backtesting_py"]:
+                theirs[peer].append(measure(scripts[peer], directory / f"{peer}.json"))
         base = middle(ours)
         print(f"{SYMBOLS} symbols × {DAYS} days of H1, EMA cross, median of {RUNS} runs")
         print(

@@ -1,4 +1,4 @@
-"""The EMA cross in backtesting.py: `python backtesting_py.py candles.npz rules.json` prints its tally.
+"""The EMA cross in backtesting.py: `python run_backtesting_py.py candles.npz rules.json` prints its tally.
 
 One account per symbol. A position open at the end is closed at the last bar's open, ours at its close.
 """
