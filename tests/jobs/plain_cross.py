@@ -1,4 +1,4 @@
-"""Two strategies in plain Python, as a user may write them: one trades, one is slow."""
+"""Strategies in plain Python, as a user may write them: one trades, the others are slow, fragile, idle."""
 
 import os
 import time
@@ -12,6 +12,10 @@ from futures_agent.strategy.strategy import Strategy
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
     every: int = 12
+
+
+class Limit(Struct, frozen=True, forbid_unknown_fields=True):
+    most: float = 0.0
 
 
 STATE = np.dtype([("bars", np.int64)])
@@ -34,5 +38,20 @@ def slow_step(state, bar, params, signal):
     state.bars += 1
 
 
+def fragile_step(state, bar, params, signal):
+    """Trade like `step`, and break at a price above the limit."""
+    if bar.close > params.most:
+        raise ValueError("too expensive")
+    state.bars += 1
+    signal.entry = 1 if state.bars % 24 == 0 else 0
+    signal.stop_distance = 0.02 * bar.close
+
+
+def idle_step(state, bar, params, signal):
+    """Never trade."""
+
+
 STRATEGY = Strategy(name="plain_cross", params=Params, state=STATE, step=step)
 SLOW = Strategy(name="slow", params=Params, state=STATE, step=slow_step)
+FRAGILE = Strategy(name="fragile", params=Limit, state=STATE, step=fragile_step)
+IDLE = Strategy(name="idle", params=Params, state=STATE, step=idle_step)

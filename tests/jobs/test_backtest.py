@@ -12,12 +12,13 @@ import pytest
 
 from futures_agent.backtest.request import Request
 from futures_agent.backtest.result_files import read_latest
-from futures_agent.clock import DAY_MS, MINUTE_MS, parse_utc
+from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS, parse_utc, utc_text
 from futures_agent.errors import ExitCode
 from futures_agent.jobs import backtest, data_sync, data_validation
 from futures_agent.market.universe import Member, Standing
 from futures_agent.program.blocks import set_block
 from futures_agent.program.holds import set_hold
+from futures_agent.program.progress import Reporter
 from futures_agent.program.records import RunLog, RunRecord
 from futures_agent.settings import Effective
 from futures_agent.store.database import open_writer
@@ -38,8 +39,8 @@ def synced(simulator_factory, settings_for, monkeypatch):
     return settings
 
 
-def run(settings, symbols=None):
-    return backtest.run(Effective(settings, {}), Request(symbols=symbols))
+def run(settings, **asked):
+    return backtest.run(Effective(settings, {}), Request(**asked))
 
 
 def changed(settings, section, **values):
@@ -70,12 +71,106 @@ def test_a_run_leaves_result_and_report_and_its_code_is_the_verdict(synced, caps
 
 def test_a_run_changed_by_the_command_line_leaves_a_result_but_not_the_latest(synced):
     run(synced)
-    run(synced, ["ETHUSDT"])
+    run(synced, symbols=["ETHUSDT"])
     assert read_latest(synced.paths.results).symbols == synced.data.symbols
     results = [
         msgspec.json.decode(path.read_bytes()) for path in synced.paths.results.glob("backtest_*.json")
     ]
     assert ["ETHUSDT"] in [result["symbols"] for result in results]
+
+
+def newest_h1(settings):
+    with contextlib.closing(open_writer(settings.paths.database)) as db:
+        return db.execute("SELECT max(timestamp) FROM ohlcv_h1").get
+
+
+def the_result(settings):
+    """Return the only result there is."""
+    (path,) = settings.paths.results.glob("backtest_*Z.json")
+    return msgspec.json.decode(path.read_bytes())
+
+
+def test_a_past_period_is_run_whatever_tonights_data_are_like(synced, capsys):
+    end = newest_h1(synced) - 5 * DAY_MS
+    set_block(synced.paths.job("data-validation"), ["H1: coverage 10%"])
+    stale = changed(synced, "data", stale_after_h_h1=0.1)
+    assert run(stale) is ExitCode.BLOCKED
+    run(stale, start_ms=end - 3 * DAY_MS, end_ms=end)
+    assert "; 3 symbols, 216 candles; " in capsys.readouterr().out
+    result = the_result(synced)
+    assert result["data"] == {"start": utc_text(end - 3 * DAY_MS), "end": utc_text(end), "days": 3.0}
+    assert read_latest(synced.paths.results) is None
+
+
+def test_a_period_without_candles_says_what_is_stored(synced, capsys):
+    assert run(synced, start_ms=0, end_ms=DAY_MS) is ExitCode.CONFIG
+    assert f"to {utc_text(newest_h1(synced))}: choose --from and --to within" in capsys.readouterr().err
+
+
+def test_a_single_candle_makes_a_result(synced):
+    end = newest_h1(synced)
+    assert run(synced, start_ms=end - HOUR_MS, end_ms=end) is ExitCode.GATE_FAILED
+    result = the_result(synced)
+    assert (result["candles"], result["metrics"]["trades"], result["data"]["days"]) == (3, 0, 1 / 24)
+    assert result["warnings"][0] == "no trades: the strategy gave no entry signal"
+
+
+def test_a_strategy_that_breaks_on_a_symbol_costs_that_symbol_and_says_so(synced, capsys):
+    with contextlib.closing(open_writer(synced.paths.database)) as db:
+        highest = dict(db.execute("SELECT symbol, max(close) FROM ohlcv_h1 GROUP BY symbol"))
+    cheap, dearer, dearest = sorted(highest, key=highest.get)
+    fragile = {"name": "plain_cross:FRAGILE", "params": {"most": highest[dearer]}}
+    run(changed(synced, "strategy", **fragile))
+    broken = f"left out, strategy fragile failed on {dearest}: ValueError: too expensive"
+    assert f"first: {broken}" in capsys.readouterr().out.splitlines()[-1]
+    result = the_result(synced)
+    assert result["warnings"][0] == broken
+    assert set(result["trades"]["symbol"]) == {cheap, dearer}
+
+
+def test_a_strategy_that_breaks_everywhere_is_bad_input(synced, capsys):
+    assert run(changed(synced, "strategy", name="plain_cross:FRAGILE")) is ExitCode.CONFIG
+    assert "strategy fragile failed on every symbol; the first: " in capsys.readouterr().err
+    assert not synced.paths.results.exists()
+
+
+def test_a_strategy_that_never_trades_is_warned_of_before_all_else(synced, capsys):
+    assert run(changed(synced, "strategy", name="plain_cross:IDLE")) is ExitCode.GATE_FAILED
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith(
+        "backtest gate failed: no trades: the strategy gave no entry signal; FAILED: 0 trades"
+    )
+    assert the_result(synced)["warnings"][0] == "no trades: the strategy gave no entry signal"
+
+
+def test_a_symbol_delisted_on_the_way_is_traded_until_then(synced):
+    gone_at = newest_h1(synced) - 20 * DAY_MS
+    with contextlib.closing(open_writer(synced.paths.database)) as db:
+        delisted = Member(symbol="ETHUSDT", standing=Standing.DELISTED, reason="gone", since_ms=gone_at)
+        update_universe(db, [delisted], now_ms=1)
+        db.execute("DELETE FROM ohlcv_h1 WHERE symbol = 'ETHUSDT' AND timestamp > ?", (gone_at,))
+    run(changed(synced, "risk", max_drawdown=1.0, max_daily_loss=1.0))  # trades to the end
+    result = the_result(synced)
+    assert result["symbols"] == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+    exits = [
+        time
+        for symbol, time in zip(result["trades"]["symbol"], result["trades"]["exit_time"], strict=True)
+        if symbol == "ETHUSDT"
+    ]
+    assert gone_at - 2 * DAY_MS < max(exits) <= gone_at
+    assert any(
+        warning.startswith(
+            f"ETHUSDT is kept up to its end: H1 candles end {utc_text(gone_at)}; delisted since"
+        )
+        for warning in result["warnings"]
+    )
+
+
+def test_missing_funding_rates_are_assumed_and_said(synced):
+    run(synced)
+    result = the_result(synced)
+    assert any(warning.startswith("funding rates not recorded at ") for warning in result["warnings"])
+    assert sum(result["trades"]["funding"]) < 0
 
 
 def test_symbols_that_validation_excludes_are_not_traded(synced):
@@ -205,6 +300,45 @@ def test_sigterm_leaves_an_incomplete_record_and_no_result(synced):
     (left,) = synced.paths.results.iterdir()
     assert left in incomplete(synced)
     assert msgspec.json.decode(left.read_bytes())["stage"] == "signals"
+
+
+@pytest.mark.parametrize("stage", ["load", "signals", "metrics", "report", "writing the result"])
+def test_told_to_stop_at_any_stage_it_leaves_how_far_it_was(synced, monkeypatch, capsys, stage):
+    advance = Reporter.advance
+
+    def stop_then(reporter, done, total, text):
+        if text == stage:
+            os.kill(os.getpid(), signal.SIGTERM)
+        advance(reporter, done, total, text)
+
+    monkeypatch.setattr(Reporter, "advance", stop_then)
+    code = run(synced)
+    if stage == "writing the result":  # quicker finished than undone
+        assert code in (ExitCode.OK, ExitCode.GATE_FAILED)
+        assert read_latest(synced.paths.results) is not None
+        return
+    assert code is ExitCode.INTERRUPTED
+    assert "told to stop" in capsys.readouterr().err
+    (left,) = synced.paths.results.iterdir()
+    record = msgspec.json.decode(left.read_bytes())
+    assert left in incomplete(synced)
+    assert record["status"] == "INCOMPLETE"
+    assert record["stage"] in {"load": ["load", "signals"], "signals": ["signals", "metrics"]}.get(
+        stage, ["report", "writing the result"]
+    )
+
+
+def test_a_full_disk_leaves_nothing_half_written_and_is_tried_again(synced, small_disk, monkeypatch, capsys):
+    small_disk.grow("8M")
+    results = small_disk.path / "results"
+    monkeypatch.setattr(type(synced.paths), "results", property(lambda paths: results))
+    run(synced)
+    before, names = read_latest(results), set(results.iterdir())
+    space = os.statvfs(results)
+    (small_disk.path / "filler").write_bytes(bytes(space.f_bavail * space.f_bsize - 100_000))
+    assert run(synced) is ExitCode.FAILED
+    assert "No space left on device; free space there" in capsys.readouterr().err
+    assert (read_latest(results), set(results.iterdir())) == (before, names)
 
 
 def test_a_killed_run_is_accounted_for_by_the_next_start_and_only_once(synced):

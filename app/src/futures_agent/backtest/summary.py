@@ -41,7 +41,7 @@ def print_summary(result: BacktestResult, paths: ResultPaths) -> None:
         console.print(_symbols(traded))
     if result.rejections:
         console.print(Text(f"entries refused: {_refused(result.rejections)}"))
-    console.print(Text(f"report: {paths.html}"))
+    console.print(Text(f"report: {paths.html}"), soft_wrap=True)  # one line, to be copied
 
 
 def _head(result: BacktestResult) -> Text:
