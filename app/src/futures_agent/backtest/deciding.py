@@ -121,15 +121,16 @@ def decide(
     for index, symbol in enumerate(panel.symbols):
         bars = bars_of(panel, strategy, index)
         never_known -= {name for name in never_known if bars[f"{name}_known"].any()}
-        decided = np.zeros(len(bars), SIGNAL)
+        said = np.zeros(len(bars), SIGNAL)
+        decided = signals[panel.candles.offsets[index] : panel.candles.offsets[index + 1]]
         try:
-            run(bars, np.zeros(1, strategy.state), params, decided)
-            decided = decided[bars["timeframe_ms"] == panel.timeframe.ms]
+            run(bars, np.zeros(1, strategy.state), params, said)
+            said.take(np.flatnonzero(bars["timeframe_ms"] == panel.timeframe.ms), out=decided, mode="clip")
             _require_sound(decided, panel.candles.of(index)["timestamp"])
-            signals[panel.candles.offsets[index] : panel.candles.offsets[index + 1]] = decided
         except AgentError:  # refused, or told to stop
             raise
         except Exception as error:  # a user's code may raise anything; the other symbols go on
+            decided[:] = np.zeros(1, SIGNAL)
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             failures.append(f"left out, strategy {strategy.name} failed on {symbol}: {reason}")
         if on_progress is not None:
@@ -216,7 +217,8 @@ def bars_of(panel: Panel, strategy: Strategy, index: int) -> NDArray[np.void]:
         rows["timeframe_ms"] = timeframe.ms
         first += len(part)
     if len(parts) > 1:
-        bars = bars[np.argsort(bars["timestamp"] + bars["timeframe_ms"], kind="stable")]
+        order = np.argsort(bars["timestamp"] + bars["timeframe_ms"], kind="stable")
+        bars = bars.take(order, out=np.empty_like(bars), mode="clip")  # a tenth of the time of bars[order]
     closes = bars["timestamp"] + bars["timeframe_ms"]
     for wanted in strategy.inputs:
         if wanted.name in panel.inputs:
