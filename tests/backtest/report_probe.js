@@ -1,4 +1,4 @@
-// Runs in a report: uses its controls as a person would, and leaves what it saw in an element.
+// Runs in a report: uses its controls as a person would, and returns what it saw.
 
 const faults = [];
 addEventListener("error", (event) => faults.push(event.message));
@@ -11,7 +11,13 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 const shown = (selector) => all(selector).length;
 const texts = (selector) => all(selector).map((node) => node.innerText);
 const rowOf = (grid) => texts(`#${grid} tbody tr:nth-child(2) td`);
-const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+
+async function until(condition) {
+  for (let turn = 0; turn < 500 && !condition(); turn++) await new Promise((done) => setTimeout(done, 20));
+  if (!condition()) throw new Error(`never: ${condition}`);
+  await frame();
+}
 
 function sortBy(grid, label) {
   const head = all(`#${grid} th button`).find((node) => node.innerText.startsWith(label));
@@ -85,44 +91,51 @@ async function useChart(seen) {
   const last = symbols[symbols.length - 1];
   seen.candles = (await unpackSymbol(last, stepMs)).candles;
   seen.zones = (await unpackSymbol(last, stepMs)).zones.length;
+  const close = seen.candles[seen.candles.length - 1].close.toFixed(2);
   set("#chart-controls select", last.symbol);
-  await wait(300);
+  await until(() => find("#symbol-legend").innerText.includes(close));
   seen.legend = find("#symbol-legend").innerText;
   seen.switches = texts("#zone-legend label").map((text) => text.trim());
   const before = picture();
   for (const box of all("#zone-legend input")) box.click();
-  await wait(100);
+  await frame();
   seen.zonesToggled = picture() !== before;
   all("#chart-controls button").find((node) => node.innerText === "H4").click();
-  await wait(100);
   seen.h4 = joined(seen.candles, 14400000).length;
+  const line = () => find("#trade-line").innerText;
   find("#trades tbody tr:nth-child(3)").click();
-  await wait(300);
+  await until(() => line().includes("net"));
   seen.picked = texts("#trades tr.picked td").slice(0, 2);
-  seen.tradeLine = find("#trade-line").innerText;
+  seen.tradeLine = line();
   all("#chart-controls button").find((node) => node.innerText === "›").click();
-  await wait(300);
-  seen.nextLine = find("#trade-line").innerText;
+  await until(() => line() !== seen.tradeLine);
+  seen.nextLine = line();
   sortBy("symbols", "Symbol");
   find("#symbols tbody tr:nth-child(2) button").click();
-  await wait(300);
+  await until(() => !line().includes("net"));
   seen.opened = [rowOf("symbols")[0], find("#chart-controls select").value];
 }
 
+function print(seen) {
+  const theme = () => document.documentElement.dataset.theme;
+  const before = theme();
+  dispatchEvent(new Event("beforeprint"));
+  seen.printed = [shown("canvas.picture"), theme()];
+  dispatchEvent(new Event("afterprint"));
+  seen.afterPrint = [shown("canvas.picture"), theme() === before];
+}
+
 async function probe() {
-  const seen = { canvases: shown("#chart canvas") };
+  await frame();
+  const seen = { faults, canvases: shown("#chart canvas") };
   const theme = document.documentElement.dataset.theme;
   find("#theme").click();
   seen.toggled = theme !== document.documentElement.dataset.theme;
   find("#ranges button").click();
   lookAtTables(seen);
   await useChart(seen);
+  print(seen);
   useFilters(seen);
+  await frame();
   return seen;
 }
-
-addEventListener("load", () => setTimeout(async () => {
-  const seen = await probe().catch((error) => ({ failed: error.stack }));
-  const note = document.createElement("pre");
-  document.body.append(Object.assign(note, { id: "seen", textContent: JSON.stringify({ ...seen, faults }) }));
-}, 200));

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from chromium_page import CHROMIUM, ChromiumPage
 from futures_agent.backtest.charts import charts_of
 from futures_agent.backtest.engine import simulate
 from futures_agent.backtest.panel import Panel, build_panel
@@ -26,12 +23,7 @@ from sample_runs import closed_trades, random_run, run_of
 from sample_zones import DRAWING_CROSS
 
 STARTED = parse_utc("2026-11-20T23:30")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PROBE = Path(__file__).with_name("report_probe.js")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --dump-dom --virtual-time-budget=12000 --no-first-run "
-    "--disable-sync --disable-background-networking --disable-component-update --disable-dev-shm-usage"
-).split()
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to show the report with")
 
@@ -42,16 +34,11 @@ def result_of(simulation: Simulation, strategy: str = "ema_cross") -> BacktestRe
 
 
 def seen_in_browser(document: str, folder: Path, width: int = 1400) -> dict:
-    page = folder / "report.html"
-    probe = f"<script>{PROBE.read_text(encoding='utf-8')}</script>"
-    page.write_text(document.replace("</title>", "</title>" + probe, 1), encoding="utf-8")
-    command = [str(CHROMIUM), *FLAGS, f"--window-size={width},1400", f"--user-data-dir={folder / 'profile'}"]
-    run = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=60)
-    found = re.search(r'<pre id="seen">(.*?)</pre>', run.stdout, re.DOTALL)
-    assert found is not None, run.stderr[-2_000:]
-    seen = json.loads(found[1].replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&"))
-    assert "failed" not in seen, seen["failed"]
-    return seen
+    report = folder / "report.html"
+    report.write_text(document, encoding="utf-8")
+    with ChromiumPage(folder / "profile", width=width) as page:
+        page.open(report, before=PROBE.read_text(encoding="utf-8"))
+        return page.evaluate("probe()")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +62,12 @@ def test_nothing_fails_in_the_page(charted):
     assert seen["canvases"] >= 4
     assert seen["toggled"]
     assert not seen["wide"]
+
+
+def test_paper_gets_pictures_of_the_charts_in_the_light_theme(charted):
+    _, _, seen = charted
+    assert seen["printed"] == [2, "light"]
+    assert seen["afterPrint"] == [0, True]
 
 
 def test_the_page_shows_the_numbers_of_the_result(charted):
@@ -136,7 +129,7 @@ def test_the_chart_follows_its_controls(charted):
     assert seen["h4"] == 300
     symbol, side = seen["picked"]
     assert seen["tradeLine"].startswith(f"{symbol} {side} ")
-    assert seen["nextLine"] != seen["tradeLine"]
+    assert seen["nextLine"].split()[1] in ("long", "short")
     assert seen["opened"] == ["S0USDT", "S0USDT"]
 
 

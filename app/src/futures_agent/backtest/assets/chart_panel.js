@@ -88,7 +88,7 @@ class ChartPanel {
   describeTrade(trade) {
     if (!trade) {
       place("trade-line").textContent = "▲ long and ▼ short entries, ● exits; dashed: stops and targets. "
-        + "A click on a trade below shows its plan.";
+        + "Drag to move; click, then turn the wheel to zoom. A click on a trade below shows its plan.";
       return;
     }
     const levels = [["stop", trade.stop_price], ["target", trade.target_price]]
@@ -99,9 +99,5 @@ class ChartPanel {
     ];
     place("trade-line").replaceChildren(el("b", null, trade.symbol), ` ${facts.filter(Boolean).join(" · ")} · net `,
       el("b", { className: tone(trade.net_pnl) }, signed(trade.net_pnl)));
-  }
-
-  restyle() {
-    this.chart.restyle();
   }
 }

@@ -20,11 +20,15 @@ const CHART_OPTIONS = {
   autoSize: true,
   rightPriceScale: { borderVisible: false },
   timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05 },
-  // The wheel scrolls the page; dragging and pinching move the chart.
-  handleScroll: { mouseWheel: false },
+  // The wheel and an upward swipe scroll the page; dragging sideways and pinching move the chart.
+  handleScroll: { mouseWheel: false, vertTouchDrag: false },
   handleScale: { mouseWheel: false },
   localization: { locale: "en-US" },
 };
+
+function pictureOf(chart) {
+  return Object.assign(chart.takeScreenshot(true), { className: "picture" });
+}
 
 // One colour above the base, another below it, both fading towards the base.
 function twoSided(fade) {
@@ -41,7 +45,7 @@ function drawLegend(legend, parts) {
 
 class EquityChart {
   constructor(container, legend, curve, initialEquity, benchmark) {
-    Object.assign(this, { curve, legend, benchmarkValues: benchmark });
+    Object.assign(this, { container, curve, legend, benchmarkValues: benchmark });
     this.times = curve.timestamp.map((ms) => Math.floor(ms / 1000));
     this.indexOf = new Map(this.times.map((time, index) => [time, index]));
     this.chart = LightweightCharts.createChart(container, CHART_OPTIONS);
@@ -86,6 +90,10 @@ class EquityChart {
     this.equity.applyOptions(twoSided("55"));
     this.drawdown.applyOptions(twoSided("66"));
     if (this.benchmark) this.benchmark.applyOptions({ color: colour("--muted") });
+  }
+
+  picture() {
+    return pictureOf(this.chart);
   }
 
   showBenchmark(visible) {

@@ -16,8 +16,9 @@ function placeOf(times, time) {
 
 // Shared by both overlays: where a time and a price lie on the canvas, in its pixels.
 class Overlay {
-  constructor(zOrder) {
-    this.order = zOrder;
+  // `layers`: "bottom" is behind the candles, "top" before them, each with the method that draws it.
+  constructor(layers) {
+    this.layers = layers;
     this.times = [];
     this.barSeconds = 0;
   }
@@ -27,8 +28,10 @@ class Overlay {
   }
 
   paneViews() {
-    const draw = (target) => target.useBitmapCoordinateSpace((scope) => this.drawOn(scope));
-    return [{ zOrder: () => this.order, renderer: () => ({ draw }) }];
+    return Object.entries(this.layers).map(([order, method]) => {
+      const draw = (target) => target.useBitmapCoordinateSpace((scope) => this.drawOn(scope, method));
+      return { zOrder: () => order, renderer: () => ({ draw }) };
+    });
   }
 
   setBars(times, barSeconds) {
@@ -41,12 +44,12 @@ class Overlay {
   }
 
   // Pixels: the library answers in CSS pixels, the canvas counts in the device's.
-  drawOn(scope) {
+  drawOn(scope, method) {
     const range = this.chart.timeScale().getVisibleLogicalRange();
     if (!range || !this.times.length) return;
     const { context, horizontalPixelRatio: across, verticalPixelRatio: down } = scope;
     context.save();
-    this.drawVisible({
+    this[method]({
       context, across, down, range, width: scope.bitmapSize.width, height: scope.bitmapSize.height,
       x: (bar) => this.chart.timeScale().logicalToCoordinate(bar) * across,
       y: (price) => this.series.priceToCoordinate(price) * down,
@@ -57,7 +60,7 @@ class Overlay {
 
 class ZoneOverlay extends Overlay {
   constructor() {
-    super("bottom");
+    super({ bottom: "drawZones" });
     Object.assign(this, { zones: [], hidden: new Set() });
   }
 
@@ -70,7 +73,7 @@ class ZoneOverlay extends Overlay {
     this.requestUpdate();
   }
 
-  drawVisible(canvas) {
+  drawZones(canvas) {
     for (const zone of this.zones) {
       if (this.hidden.has(`kind ${zone.kind}`) || this.hidden.has(`length ${zone.timeframeMs}`)) continue;
       const from = this.barAt(zone.start);
@@ -107,7 +110,7 @@ class ZoneOverlay extends Overlay {
 
 class TradeOverlay extends Overlay {
   constructor() {
-    super("top");
+    super({ bottom: "drawPlan", top: "drawTrades" });
     Object.assign(this, { trades: [], selected: null, colours: {} });
   }
 
@@ -128,7 +131,7 @@ class TradeOverlay extends Overlay {
     return { priceRange: { minValue: Math.min(...levels), maxValue: Math.max(...levels) } };
   }
 
-  drawVisible(canvas) {
+  drawTrades(canvas) {
     for (const trade of this.trades) {
       const from = this.barAt(trade.entry_time / 1000);
       const to = this.barAt(trade.exit_time / 1000);
@@ -140,12 +143,9 @@ class TradeOverlay extends Overlay {
   drawTrade(canvas, trade, from, to, selected) {
     const { context, across, x, y } = canvas;
     const spacing = x(1) - x(0);
-    // A trade within one bar gets the bar's width.
-    const left = from === to ? x(from) - spacing / 2 : x(from);
-    const right = from === to ? x(to) + spacing / 2 : x(to);
+    const [left, right] = this.extent(canvas, from, to);
     const [entry, exit] = [y(trade.entry_price), y(trade.exit_price)];
     const result = this.colours[trade.net_pnl < 0 ? "loss" : "gain"];
-    if (selected) this.drawPlan(canvas, trade, left, right, entry);
     if (spacing > 2 * across || selected) this.drawLevels(canvas, trade, left, right, selected);
     context.globalAlpha = 1;
     context.strokeStyle = result;
@@ -159,11 +159,23 @@ class TradeOverlay extends Overlay {
     this.drawDot(context, right, exit, size * 0.6, result);
   }
 
-  // From entry to target, and from entry to stop, as the trade was planned.
-  drawPlan({ context, y }, trade, left, right, entry) {
-    const areas = [[trade.target_price, this.colours.gain], [trade.stop_price, this.colours.loss]];
+  // A trade within one bar gets the bar's width.
+  extent({ x }, from, to) {
+    const half = from === to ? (x(1) - x(0)) / 2 : 0;
+    return [x(from) - half, x(to) + half];
+  }
+
+  // Of the selected trade: from entry to target, and from entry to stop.
+  drawPlan(canvas) {
+    const trade = this.selected;
+    if (!trade) return;
+    const { context, y } = canvas;
+    const [left, right] = this.extent(
+      canvas, this.barAt(trade.entry_time / 1000), this.barAt(trade.exit_time / 1000));
+    const entry = y(trade.entry_price);
     context.globalAlpha = 0.18;
-    for (const [level, hue] of areas.filter(([level]) => level)) {
+    for (const [level, hue] of [[trade.target_price, this.colours.gain], [trade.stop_price, this.colours.loss]]) {
+      if (!level) continue;
       context.fillStyle = hue;
       context.fillRect(left, Math.min(entry, y(level)), right - left, Math.abs(y(level) - entry));
     }

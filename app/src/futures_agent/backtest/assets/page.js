@@ -9,6 +9,27 @@ function setTheme(name) {
   place("theme").textContent = name === "dark" ? "☀ Light" : "☾ Dark";
 }
 
+function letThemeChange(charts) {
+  const theme = () => document.documentElement.dataset.theme;
+  const restyle = (name) => {
+    setTheme(name);
+    charts.forEach((chart) => chart.restyle());
+  };
+  place("theme").addEventListener("click", () => restyle(theme() === "dark" ? "light" : "dark"));
+
+  // Charts redraw with the next frame, which is after a page was printed: paper gets pictures of them.
+  let onScreen = theme();
+  addEventListener("beforeprint", () => {
+    onScreen = theme();
+    restyle("light");
+    charts.forEach((chart) => chart.container.after(chart.picture()));
+  });
+  addEventListener("afterprint", () => {
+    document.querySelectorAll(".picture").forEach((node) => node.remove());
+    restyle(onScreen);
+  });
+}
+
 function drawPage() {
   const [result, charts] = [embedded("data"), embedded("charts")];
   const trades = tradeRows(result);
@@ -42,12 +63,9 @@ function drawPage() {
     panel = new ChartPanel(charts, trades, walk);
     const busiest = result.by_symbol.reduce((most, each) => (each.trades > most.trades ? each : most));
     panel.open(panel.packed.has(busiest.name) ? busiest.name : charts.symbols[0].symbol);
-    drawn.push(panel);
+    drawn.push(panel.chart);
   }
-  place("theme").addEventListener("click", () => {
-    setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
-    drawn.filter(Boolean).forEach((chart) => chart.restyle());
-  });
+  letThemeChange(drawn.filter(Boolean));
 }
 
 setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");

@@ -29,11 +29,15 @@ function drawVerdict({ verdict: { passed, checks }, signal_validation: { status,
     el("p", { className: "validation muted" }, `Signals against live trading: ${status} – ${reason}.`));
 }
 
+const WARNINGS_SHOWN = 5;
+
 function drawWarnings(warnings) {
   if (!warnings.length) return;
+  const list = (texts) => el("ul", null, ...texts.map((text) => el("li", null, text)));
+  const more = warnings.slice(WARNINGS_SHOWN);
   place("warnings").hidden = false;
-  place("warnings").append(el("h2", null, plural(warnings.length, "warning")),
-    el("ul", null, ...warnings.map((text) => el("li", null, text))));
+  place("warnings").append(el("h2", null, plural(warnings.length, "warning")), list(warnings.slice(0, WARNINGS_SHOWN)));
+  if (more.length) place("warnings").append(el("details", null, el("summary", null, `${more.length} more`), list(more)));
 }
 
 // Label, value, the line below it, and the number whose sign colours the value.

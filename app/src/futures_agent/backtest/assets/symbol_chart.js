@@ -5,7 +5,7 @@ const MARGIN_BARS = 40; // beside a trade that is shown
 
 class SymbolChart {
   constructor(container, legend) {
-    this.legend = legend;
+    Object.assign(this, { container, legend });
     this.chart = LightweightCharts.createChart(container, CHART_OPTIONS);
     this.candles = this.chart.addSeries(LightweightCharts.CandlestickSeries, {
       borderVisible: false, priceLineVisible: false,
@@ -19,6 +19,10 @@ class SymbolChart {
     this.trades = new TradeOverlay();
     this.candles.attachPrimitive(this.zones);
     this.candles.attachPrimitive(this.trades);
+    // The wheel scrolls the page until the chart is clicked, then zooms until the pointer leaves.
+    const zoom = (mouseWheel) => this.chart.applyOptions({ handleScale: { mouseWheel } });
+    container.addEventListener("pointerdown", () => zoom(true));
+    container.addEventListener("pointerleave", () => zoom(false));
     this.chart.subscribeCrosshairMove((at) => this.describe(at.logical));
     this.bars = [];
     this.restyle();
@@ -85,6 +89,10 @@ class SymbolChart {
     this.candles.applyOptions({ upColor: up, wickUpColor: up, downColor: down, wickDownColor: down });
     this.trades.restyle();
     this.drawVolume();
+  }
+
+  picture() {
+    return pictureOf(this.chart);
   }
 
   describe(logical) {
