@@ -167,11 +167,10 @@ def _events(
 ) -> list[str]:
     """Return what changed the course of the run: symbols that went away, the kill switch."""
     ended = trades[trades["exit_reason"] == ExitReason.DATA_ENDED]
-    found = [
-        f"{symbols[trade['symbol']]}: candles end before the run does; its position was closed at the "
-        f"last close, {utc_text(int(trade['exit_time']))}"
-        for trade in ended
-    ]
+    found = []
+    if len(ended):
+        listed = ", ".join(f"{symbols[each['symbol']]} {utc_text(int(each['exit_time']))}" for each in ended)
+        found.append(f"candles end before the run does, positions closed at the last close: {listed}")
     if risk["kill_switch"]:
         refused = rejections.get(Rejection.RISK_KILL_SWITCH.name, 0)
         found.append(
