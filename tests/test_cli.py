@@ -41,6 +41,7 @@ def test_help_names_every_command(agentctl):
         "data-sync",
         "data-validation",
         "backtest",
+        "compare",
         "status",
         "settings",
         "hold",
@@ -68,6 +69,23 @@ def test_no_command_is_a_usage_error(agentctl):
         (["simulator", "--scale", "-1"], "simulator: "),
         (["--set", "data.timeframes=D1", "backtest"], "add H1 to data.timeframes"),
         (["backtest"], "no database yet; run `agentctl data-sync` first"),
+        (["backtest", "--from", "yesterday"], "not a date; write 2026-11-20"),
+        (
+            ["backtest", "--from", "2025-02-01", "--to", "2025-01-01"],
+            "--from 2025-02-01T00:00:00Z is not before",
+        ),
+        (["backtest", "--to", "2100-01-01"], "lies ahead, at the exchange it is 20"),
+        (["backtest", "--set", "fast"], "write a parameter of the strategy, fast=10, or section.key=value"),
+        (["backtest", "--set", "fast=ten"], "--set fast: expected a number, true or false, found 'ten'"),
+        (["backtest", "--set", "risk.positions=3"], "--set risk.positions: no setting 'risk.positions'"),
+        (["backtest", "--strategy", "nothing"], "no strategy 'nothing'; installed: "),
+        (["backtest", "--strategy", "no_such.module:ONE"], "No module named 'no_such'"),
+        (
+            ["backtest", "--strategy", "ema_cross", "--set", "fats=3"],
+            "strategy ema_cross has no such parameter",
+        ),
+        (["compare"], "no run before the latest"),
+        (["compare", "a", "b"], "no result 'a'; newest in"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_78(agentctl, arguments, line):

@@ -266,6 +266,46 @@ def test_a_late_start_is_skipped_and_says_so(synced, monkeypatch, capsys):
     assert "skipped: 11 min after 23:30 UTC" in capsys.readouterr().out
 
 
+def agentctl(settings, *arguments):
+    """Run agentctl as a person types it, on the synced host."""
+    return subprocess.run(
+        [sys.executable, "-m", "futures_agent.cli", *arguments],
+        env={
+            **os.environ,
+            "AGENT_CONFIG": os.devnull,
+            "AGENT_PATHS__STATE_DIR": settings.paths.state_dir,
+            "AGENT_DATA__SYMBOLS": ",".join(settings.data.symbols),
+            "AGENT_STRATEGY__NAME": "ema_cross",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_what_is_typed_arrives_and_two_runs_are_compared(synced):
+    end = newest_h1(synced) - DAY_MS
+    typed = ["--from", utc_text(end - 9 * DAY_MS), "--to", utc_text(end), "--symbols", "ETHUSDT,BTCUSDT"]
+    chosen = ["--strategy", STRATEGY, "--set", "every=5", "--set", "risk.max_positions=1"]
+    done = agentctl(synced, "backtest", *typed, *chosen)
+    assert done.returncode in (ExitCode.OK, ExitCode.GATE_FAILED), done.stderr
+    result = the_result(synced)
+    assert result["strategy"]["name"] == STRATEGY
+    assert result["strategy"]["params"] == {"every": 5}
+    assert (result["symbols"], result["candles"]) == (["ETHUSDT", "BTCUSDT"], 2 * 9 * 24)
+    assert result["settings"]["risk.max_positions"] == 1
+    run_id = result["run_id"]
+    assert agentctl(synced, "compare", run_id, run_id).returncode == ExitCode.OK
+    time.sleep(1.0 - time.time() % 1)  # the name of a run is its second
+    agentctl(synced, "backtest", *typed, "--strategy", STRATEGY, "--set", "every=7")
+    (other,) = {path.stem[9:] for path in synced.paths.results.glob("backtest_*Z.json")} - {run_id}
+    compared = agentctl(synced, "compare", run_id, other, "--json")
+    assert compared.returncode == ExitCode.DIFFERENT
+    found = msgspec.json.decode(compared.stdout)
+    assert {"name": "strategy.params.every", "a": 5, "b": 7} in found["settings"]
+    assert found["trades"]["only_b"]
+
+
 def started_slow(settings):
     """Start a backtest that takes seconds, and wait until its strategy has begun."""
     process = subprocess.Popen(
