@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pictures import smc, zones
+from pictures import fills, smc, zones
 
-PICTURES = {**smc.PICTURES, **zones.PICTURES}
+PICTURES = {**smc.PICTURES, **zones.PICTURES, **fills.PICTURES}
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 

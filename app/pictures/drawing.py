@@ -18,6 +18,7 @@ LEFT, RIGHT, TOP, BOTTOM = 16, 16, 74, 46  # px around the candles
 FONT_PX = 13.0
 _CHARACTER_PX = 0.54 * FONT_PX  # mean width in the fonts below; labels are kept apart by it
 _MARGIN = 0.08  # of the range of prices, free above and below for labels
+_WIDEST = 9.0  # half a body, px
 _GAP_PX = 7.0  # between a label and what it belongs to
 
 STYLE = """
@@ -71,11 +72,25 @@ class Chart:
     ----------
     title, subtitle, footer : str
     candles : ndarray with open, high, low, close, shape (bars,)
-        Bars are addressed by their place in it.
+    places : sequence of int, optional
+        The columns of the candles, by which bars are addressed; without it one after the other.
+    columns : int, optional
+        How many there are; without it as many as candles.
     """
 
-    def __init__(self, title: str, subtitle: str, candles: Candles, footer: str) -> None:
+    def __init__(
+        self,
+        title: str,
+        subtitle: str,
+        candles: Candles,
+        footer: str,
+        *,
+        places: Sequence[int] | None = None,
+        columns: int | None = None,
+    ) -> None:
         self.candles = candles
+        self._places = range(len(candles)) if places is None else places
+        self._step = (WIDTH - LEFT - RIGHT) / (len(candles) if columns is None else columns)
         self.labels: list[tuple[str, Box]] = []
         self._texts = (title, subtitle, footer)
         low, high = float(candles["low"].min()), float(candles["high"].max())
@@ -93,8 +108,9 @@ class Chart:
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
     @property
-    def _step(self) -> float:
-        return (WIDTH - LEFT - RIGHT) / len(self.candles)
+    def _half(self) -> float:
+        """Half the width of a candle's body, px."""
+        return min(0.32 * self._step, _WIDEST)
 
     def zone(
         self,
@@ -159,10 +175,10 @@ class Chart:
 
     def candle_boxes(self) -> list[Box]:
         """Return the room each candle takes, wicks included."""
-        half = 0.32 * self._step
+        half = self._half
         return [
             Box(self.x(bar) - half, self.y(candle["high"]), self.x(bar) + half, self.y(candle["low"]))
-            for bar, candle in enumerate(self.candles)
+            for bar, candle in zip(self._places, self.candles, strict=True)
         ]
 
     def svg(self) -> str:
@@ -176,7 +192,7 @@ class Chart:
             f'<text class="title" x="{LEFT}" y="29">{title}</text>',
             f'<text class="quiet" x="{LEFT}" y="50">{subtitle}</text>',
             *self._behind,
-            *(self._candle(bar, candle) for bar, candle in enumerate(self.candles)),
+            *(self._candle(bar, candle) for bar, candle in zip(self._places, self.candles, strict=True)),
             *self._before,
             f'<text class="quiet" x="{LEFT}" y="{HEIGHT - 15}">{footer}</text>',
             "</svg>",
@@ -184,7 +200,7 @@ class Chart:
         return "\n".join(parts) + "\n"
 
     def _candle(self, bar: int, candle: np.void) -> str:
-        x, half = self.x(bar), 0.32 * self._step
+        x, half = self.x(bar), self._half
         upper, lower = sorted((self.y(candle["open"]), self.y(candle["close"])))
         style = "rising" if candle["close"] >= candle["open"] else "falling"
         return (

@@ -10,6 +10,7 @@ import pytest
 
 from pictures.__main__ import PICTURES, main
 from pictures.drawing import HEIGHT, WIDTH, Box, Chart
+from pictures.fills import CASES
 from pictures.series import path
 from pictures.trace import lives, trace
 
@@ -48,6 +49,7 @@ def test_no_label_covers_another_or_a_candle_or_leaves_the_page(name: str) -> No
         ("smc-order-blocks", {"bull block", "bear block", "retested", "invalidated"}),
         ("smc-liquidity", {"equal highs, swept by a wick", "equal lows, taken by a close"}),
         ("smc-premium-discount", {"premium", "discount", "equilibrium"}),
+        ("fill-rules", {"target", "entry", "stop", *CASES}),
     ],
 )
 def test_picture_shows_what_it_explains(name: str, told: set[str]) -> None:
