@@ -45,7 +45,7 @@ class Incomplete(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: str
     reason: str  # SIGTERM, watchdog, …
     stage: str  # what it was doing
-    progress: float  # share of the work done, 0…1
+    progress: float  # share of that stage, 0…1
     settings_hash: str | None = None
 
 
