@@ -1,51 +1,17 @@
-"""One test per intrabar ambiguity, with exact money.
-
-Each market decides on its first bar to enter at 100 (fixed notional 1,000: 10 units), with a stop 5 away
-and a target 10 away unless said otherwise. Fees: taker 5 bps, maker 2 bps.
-"""
+"""What one bar can do to a position, one test per ambiguity, with exact money (see `exact_money`)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from futures_agent.backtest.records import ExitReason, Simulation
+from exact_money import COSTS, FLAT, LONG, RISK, SHORT, assert_exit, market, only_trade
+from futures_agent.backtest.records import ExitReason
 from futures_agent.clock import HOUR_MS, MINUTE_MS
 from futures_agent.market.timeframe import Timeframe
-from futures_agent.store.sentiment import FUNDING
-from sample_markets import FREE, PLAIN_RISK, START_MS, bars, instrument, run, scripted
-
-LONG = {"entry": 1, "stop_distance": 5.0, "target_distance": 10.0}
-SHORT = {**LONG, "entry": -1}
-FLAT = (100.0, 101.0, 99.0, 100.0)
-COSTS = replace(FREE, maker_fee_bps=2.0, taker_fee_bps=5.0)
-FUNDED = replace(COSTS, funding=True)
-RISK = replace(PLAIN_RISK, max_leverage=3.0)
-
-
-def market(
-    *rows: tuple[float, float, float, float], plan: dict[int, dict[str, Any]] | None = None, **options: Any
-) -> Simulation:
-    """Simulate one symbol over a flat deciding bar and then `rows`."""
-    chosen = {"risk": RISK, "costs": COSTS, **options}
-    return run({"BTCUSDT": bars([FLAT, *rows])}, scripted(plan or {0: LONG}), **chosen)
-
-
-def only_trade(result: Simulation) -> Any:
-    assert len(result.trades) == 1
-    return result.trades[0]
-
-
-def assert_exit(result: Simulation, reason: ExitReason, bar: int, price: float, net_pnl: float) -> None:
-    trade = only_trade(result)
-    assert ExitReason(trade["exit_reason"]) is reason
-    assert trade["exit_time"] == START_MS + bar * HOUR_MS
-    assert trade["exit_price"] == pytest.approx(price, rel=1e-12)
-    assert trade["net_pnl"] == pytest.approx(net_pnl, rel=1e-9)
-    assert result.equity["equity"][-1] == pytest.approx(10_000 + net_pnl, rel=1e-12)
+from sample_markets import START_MS, bars, instrument
 
 
 def test_decided_on_the_close_filled_at_the_next_open() -> None:
@@ -151,53 +117,99 @@ def test_quantity_rounded_to_nothing_is_refused_by_name() -> None:
     assert result.equity["equity"].tolist() == [10_000.0, 10_000.0]
 
 
-def funded(exit_bar: int, *, entry_bar: int = 8, touch_stop_at: int = -1) -> Any:
-    """Trade with the funding rate at 0.1 % at 00, 08 and 16 o'clock; the open is 100 + hour / 10."""
-    rows = [(100 + hour / 10, 103, 99, 100.0) for hour in range(20)]
-    if touch_stop_at >= 0:
-        rows[touch_stop_at] = (*rows[touch_stop_at][:2], 90.0, 100.0)
-    rates = np.array([(START_MS + hour * HOUR_MS, 0.001) for hour in (0, 8, 16)], FUNDING)
-    plan = {entry_bar - 1: LONG, exit_bar - 1: {"exit_long": True}}
-    result = run(
-        {"BTCUSDT": bars(rows)},
-        scripted(plan),
-        risk=RISK,
-        costs=FUNDED,
-        funding={"BTCUSDT": rates},
-    )
-    assert result.warnings == ()
-    return only_trade(result)
-
-
-def test_funding_is_paid_by_who_held_before_the_instant() -> None:
-    assert funded(exit_bar=16)["funding"] == pytest.approx(-10 * 101.6 * 0.001)  # entered at 08, left at 16
-    assert funded(exit_bar=15)["funding"] == 0.0
-    assert funded(entry_bar=7, exit_bar=9)["funding"] == pytest.approx(-10 * 100.8 * 0.001)
-
-
-def test_a_position_stopped_within_the_bar_before_pays_no_funding() -> None:
-    assert funded(exit_bar=18, touch_stop_at=15)["funding"] == 0.0
-
-
-def test_funding_is_in_the_equity_from_the_instant_on() -> None:
-    trade = funded(exit_bar=16)
-    assert trade["net_pnl"] == pytest.approx(trade["gross_pnl"] - trade["fees"] + trade["funding"])
-
-
-@pytest.mark.parametrize("entry", [LONG, SHORT])
-def test_missing_rates_cost_either_side_and_are_said(entry: dict[str, Any]) -> None:
-    rows = [FLAT] * 20
-    result = run({"BTCUSDT": bars(rows)}, scripted({0: entry}), risk=RISK, costs=FUNDED)
-    assert only_trade(result)["funding"] == pytest.approx(-2 * 10 * 100 * 0.0001)  # at 08 and 16
-    assert result.warnings == (
-        (
-            "funding rates not recorded at 3 of 3 instants (1 of 1 symbols): 1 bps per 8 h "
-            "charged to either side there"
-        ),
-    )
-
-
 def test_the_instrument_of_the_symbol_is_used() -> None:
     assert instrument("BTCUSDT").tick_size == 0.01
     result = market(FLAT, (100, 112, 99, 111), rules={"step_size": 3.0})
     assert only_trade(result)["quantity"] == 9.0
+
+
+def test_the_entry_bar_may_reach_the_target() -> None:
+    assert_exit(market((100, 110, 99, 100), FLAT), ExitReason.TARGET, 1, 110.0, 100 - 0.5 - 0.22)
+
+
+def test_the_entry_bar_that_touches_both_takes_the_worse() -> None:
+    assert_exit(market((100, 112, 94, 100), FLAT), ExitReason.STOP, 1, 95.0, -50 - 0.5 - 0.475)
+
+
+def test_the_entry_bar_that_touches_both_is_decided_by_finer_bars() -> None:
+    finer = quarters([(100, 111, 99, 105), (105, 105, 94, 95)], START_MS + HOUR_MS)
+    assert_exit(market((100, 112, 94, 100), finer=finer), ExitReason.TARGET, 1, 110.0, 100 - 0.5 - 0.22)
+
+
+def test_a_finer_bar_that_opens_beyond_the_stop_fills_at_its_open() -> None:
+    finer = quarters([FLAT, (93, 111, 92, 105)], START_MS + 2 * HOUR_MS)
+    assert_exit(market(FLAT, (100, 112, 92, 100), finer=finer), ExitReason.STOP, 2, 93.0, -70 - 0.5 - 0.465)
+
+
+def test_a_bar_that_opens_on_the_stop_fills_there() -> None:
+    assert_exit(market(FLAT, (95, 99, 93, 97)), ExitReason.STOP, 2, 95.0, -50 - 0.5 - 0.475)
+
+
+def test_a_gap_beyond_bankruptcy_fills_the_stop_at_the_open_all_the_same() -> None:
+    # Bankrupt at 66.67; the stop was an order before that, and fills where the market is.
+    assert_exit(market(FLAT, (60, 61, 59, 60)), ExitReason.STOP, 2, 60.0, -400 - 0.5 - 0.3)
+
+
+WIDE = {"entry": 1, "stop_distance": 40.0, "target_distance": 10.0}
+LIQUIDATED = (100 - 100 / 3) / 0.975
+
+
+def test_a_gap_between_liquidation_and_bankruptcy_fills_at_the_open() -> None:
+    net = 10 * (67 - 100) - 0.5 - 10 * 67 * (0.0005 + 0.0125)
+    trade = only_trade(market(FLAT, (67, 68, 60, 65), plan={0: WIDE}))
+    assert (ExitReason(trade["exit_reason"]), trade["exit_price"]) == (ExitReason.LIQUIDATION, 67.0)
+    assert trade["net_pnl"] == pytest.approx(net, rel=1e-12)
+    assert trade["liquidation_fee"] == pytest.approx(10 * 67 * 0.0125, rel=1e-12)
+    assert trade["fees"] == pytest.approx(0.5 + 10 * 67 * (0.0005 + 0.0125), rel=1e-12)
+
+
+def test_liquidation_and_target_in_one_bar_take_the_worse() -> None:
+    net = 10 * (LIQUIDATED - 100) - 0.5 - 10 * LIQUIDATED * (0.0005 + 0.0125)
+    result = market(FLAT, (100, 111, 60, 100), plan={0: WIDE})
+    assert_exit(result, ExitReason.LIQUIDATION, 2, LIQUIDATED, net)
+
+
+def test_a_short_is_liquidated_above() -> None:
+    price = (100 + 100 / 3) / 1.025
+    net = 10 * (100 - price) - 0.5 - 10 * price * (0.0005 + 0.0125)
+    result = market(FLAT, (100, 140, 99, 120), plan={0: {"entry": -1, "stop_distance": 40.0}})
+    assert_exit(result, ExitReason.LIQUIDATION, 2, price, net)
+
+
+def test_a_stop_less_than_a_tick_away_is_refused() -> None:
+    for name in ("stop_distance", "target_distance"):
+        result = market(FLAT, plan={0: {**LONG, name: 0.4}}, rules={"tick_size": 0.5})
+        assert result.rejections == {"BRACKET_WITHIN_TICK": 1}
+
+
+def test_a_stop_a_tick_away_never_rounds_onto_the_entry() -> None:
+    trade = only_trade(
+        market((100.2, 101, 100, 100), plan={0: {**LONG, "stop_distance": 0.5}}, rules={"tick_size": 0.5})
+    )
+    assert (trade["entry_price"], trade["stop_price"]) == (100.2, 99.5)  # 99.7 on the tick of a half
+
+
+def test_impact_grows_with_the_share_in_the_bar_before() -> None:
+    costs = replace(COSTS, slippage_bps=10.0, impact_bps=100.0)
+    rows = [(100, 101, 99, 100), (100, 101, 94, 96)]
+    trade = only_trade(market(*rows, costs=costs, volume=[1_000.0, 250.0, 40.0]))
+    assert trade["entry_price"] == pytest.approx(100 * (1 + 0.001 + 0.01 * 0.1), rel=1e-12)  # 10 of 1,000
+    stop = 95.2
+    assert trade["stop_price"] == stop
+    assert trade["exit_price"] == pytest.approx(stop * (1 - 0.001 - 0.01 * 0.2), rel=1e-12)  # 10 of 250
+    assert trade["slippage"] == pytest.approx(10 * (100 * 0.002 + stop * 0.003), rel=1e-9)
+
+
+def test_a_target_pays_no_slippage_even_without_volume() -> None:
+    costs = replace(COSTS, slippage_bps=10.0, impact_bps=100.0)
+    trade = only_trade(market(FLAT, (100, 115, 99, 111), costs=costs))
+    assert trade["entry_price"] == pytest.approx(101.1)  # nobody traded: all of the impact
+    assert trade["exit_price"] == trade["target_price"] == 111.1
+    assert trade["slippage"] == pytest.approx(10 * 1.1)
+
+
+def test_the_last_bar_has_closed_when_its_close_is_sold_into() -> None:
+    costs = replace(COSTS, impact_bps=100.0)
+    trade = only_trade(market(FLAT, (100, 101, 99, 100), costs=costs, volume=[1_000.0, 1_000.0, 40.0]))
+    assert ExitReason(trade["exit_reason"]) is ExitReason.END
+    assert trade["exit_price"] == pytest.approx(100 * (1 - 0.01 * 0.5), rel=1e-12)  # 10 of 40
