@@ -22,7 +22,8 @@ STARTED = parse_utc("2026-11-20T23:30")
 
 def run(simulation: Simulation, **environ: str) -> Run:
     """Return a run as it is read back from its JSON."""
-    result = build_result(simulation, load(environ=environ), started_ms=STARTED, finished_ms=STARTED + 900)
+    effective = load(environ={"AGENT_STRATEGY__NAME": "ema_cross", **environ})
+    result = build_result(simulation, effective, started_ms=STARTED, finished_ms=STARTED + 900)
     return msgspec.json.decode(msgspec.json.encode(result), type=Run)
 
 

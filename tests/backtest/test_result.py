@@ -36,7 +36,7 @@ STARTED = parse_utc("2026-11-20T23:30")
 
 
 def result_of(simulation, *, environ=None, **extra):
-    effective = load(environ=environ or {})
+    effective = load(environ={"AGENT_STRATEGY__NAME": "ema_cross", **(environ or {})})
     return build_result(simulation, effective, started_ms=STARTED, finished_ms=STARTED + 1500, **extra)
 
 

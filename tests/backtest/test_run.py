@@ -64,7 +64,7 @@ def joined(candles: np.ndarray, count: int) -> np.ndarray:
 def settings(compile_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Return settings for the symbols of the database, compiled into the session's cache."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(compile_cache))
-    return changed(Settings(), data={"symbols": SYMBOLS})
+    return changed(Settings(), data={"symbols": SYMBOLS}, strategy={"name": "ema_cross"})
 
 
 def changed(settings: Settings, **sections: dict) -> Settings:
