@@ -63,8 +63,11 @@ system:
 	    && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SYSTEM_PACKAGES) >/dev/null; } \
 	  || { echo "make test: of $(SYSTEM_PACKAGES) some are missing; pytest says what it skips"; test "$${CI:-}" != true; }
 
-bench: $(VENV)/.develop ## speed and memory, next to backtesting.py
-	cd app && for one in store_read table_sizes backtest_speed peers sync import_candles backup; do ../$(BIN)/python -m benchmarks.$$one; done
+BENCHMARKS := store_read table_sizes backtest_speed peers sync import_candles backup
+bench: $(VENV)/.develop ## speed and memory against their bars, next to backtesting.py
+	cd app; missed=; for one in $(BENCHMARKS); do \
+	  printf '\n%s\n' "── $$one"; ../$(BIN)/python -m benchmarks.$$one || missed="$$missed $$one"; \
+	done; [ -z "$$missed" ] || { printf '\n%s\n' "missed a bar:$$missed"; exit 1; }
 
 pictures: $(VENV)/.develop ## draw the pictures of the docs anew
 	cd app && ../$(BIN)/python -m pictures
