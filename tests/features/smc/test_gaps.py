@@ -43,6 +43,7 @@ def test_bars_that_meet_leave_no_gap() -> None:
 @pytest.mark.parametrize(("smallest", "made"), [(0.25, True), (0.2501, False)])
 def test_least_size_is_in_average_true_ranges_the_third_bars_included(smallest: float, made: bool) -> None:
     assert bull(RISE, Lengths(smallest_gap=smallest))[-1]["made"] is made
+    assert online(bars(FALL), Lengths(smallest_gap=smallest))[-1]["bear gaps"]["made"] is made
 
 
 def test_price_comes_back_piece_by_piece() -> None:

@@ -64,6 +64,11 @@ def test_a_swing_joins_the_nearest_pool() -> None:
     assert [(row[1], row[3]) for row in last["rows"]] == [(14.0, 1), (11.5, 2)]
 
 
+def test_of_two_equally_near_pools_a_swing_joins_the_older() -> None:
+    last = pools(highs(8, 14, 8, 10, 8, 12, 8), equal_within=0.34)[-1]
+    assert [(row[1], row[3]) for row in last["rows"]] == [(14.0, 2), (10.0, 1)]
+
+
 def test_a_wick_beyond_that_closes_back_sweeps() -> None:
     before, at = pools(highs(8, 10, 9, 10.01))[-2:]
     assert (before["swept"], before["sweeps"]) == (False, 0)
