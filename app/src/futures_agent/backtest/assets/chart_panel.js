@@ -73,9 +73,10 @@ class ChartPanel {
       `kind ${kind}`, name, count((zone) => zone.kind === kind), zoneHue(kind)));
     const found = LENGTHS.filter(([, ms]) => zones.some((zone) => zone.timeframeMs === ms));
     const lengths = found.length < 2 ? [] : found.map(([name, ms]) => this.zoneSwitch(
-      `length ${ms}`, name, count((zone) => zone.timeframeMs === ms), null));
+      `length ${ms}`, `of ${name}`, count((zone) => zone.timeframeMs === ms), null));
     const note = leftOut ? el("span", { className: "muted" }, `${whole(leftOut)} older zones are left out`) : null;
-    place("zone-legend").replaceChildren(...lengths, ...kinds, ...(note ? [note] : []));
+    const title = kinds.length ? [el("b", null, "Zones")] : [];
+    place("zone-legend").replaceChildren(...title, ...lengths, ...kinds, ...(note ? [note] : []));
   }
 
   zoneSwitch(key, name, count, hue) {

@@ -1,7 +1,7 @@
 // What is drawn over candles: zones below them, trades above. Plug-ins ("primitives") of the chart library.
 
-// Okabe & Ito's hues, apart for every kind of colour blindness, in the order in which kinds get them.
-const ZONE_HUES = ["#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bd6", "#b8a800", "#d55e00", "#7f8c99"];
+// Mostly Okabe & Ito's hues, in the order in which kinds get them; none is that of a gain or a loss.
+const ZONE_HUES = ["#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bd6", "#b8a800", "#6b7a8a", "#c2185b"];
 const zoneHue = (kind) => ZONE_HUES[kind % ZONE_HUES.length];
 
 // The first place of the ascending `times` that is not before `time`.
@@ -83,9 +83,11 @@ class ZoneOverlay extends Overlay {
     }
   }
 
+  // From the middle of its first bar to the end of its last, or on for as long as it stands.
   drawZone({ context, across, down, width, x, y }, zone, from, to) {
-    const left = x(from);
-    const right = to === Infinity ? width : Math.max(x(to), left + 2 * across);
+    const half = (x(1) - x(0)) / 2;
+    const left = from === to ? x(from) - half : x(from);
+    const right = to === Infinity ? width : x(to) + half;
     const [top, bottom] = [y(zone.top), y(zone.bottom)];
     const hue = zoneHue(zone.kind);
     context.strokeStyle = hue;

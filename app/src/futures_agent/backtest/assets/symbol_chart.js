@@ -51,7 +51,7 @@ class SymbolChart {
   // `from` and `to`: seconds; widened to what can be read.
   showPeriod(from, to) {
     const [first, last] = [this.zones.barAt(from), this.zones.barAt(to)];
-    const margin = Math.max(MARGIN_BARS, last - first);
+    const margin = Math.max(MARGIN_BARS, (last - first) / 2);
     this.chart.timeScale().setVisibleLogicalRange({ from: first - margin, to: last + margin });
     this.chart.priceScale("right").applyOptions({ autoScale: true });
   }
