@@ -89,8 +89,82 @@ def test_a_delisted_symbol_ends_with_its_data_and_frees_its_place() -> None:
     candles = {"AUSDT": bars([FLAT] * 4), "BUSDT": bars([FLAT] * 10, start_ms=START_MS + 4 * HOUR_MS)}
     result = run(candles, scripted({0: LONG}), risk=replace(PLAIN_RISK, max_positions=1))
     assert result.trades["symbol"].tolist() == [0, 1]
+    assert reasons(result) == ["DATA_ENDED", "END"]
     assert result.trades["exit_time"][0] == START_MS + 3 * HOUR_MS
+    assert result.trades["exit_price"][0] == 100.0
     assert result.rejections == {}
+    assert result.warnings == (
+        "candles end before the run does, positions closed at the last close: AUSDT 2026-01-05T03:00:00Z",
+    )
+
+
+def test_a_symbol_that_ends_without_a_position_is_no_matter() -> None:
+    candles = {"AUSDT": bars([FLAT] * 4), "BUSDT": bars([FLAT] * 10)}
+    result = run(candles, scripted({0: LONG, 1: {"exit_long": True}}))
+    assert reasons(result) == ["SIGNAL", "SIGNAL"]
+    assert result.warnings == ()
+
+
+def test_a_symbol_listed_in_mid_run_trades_from_its_second_candle_on() -> None:
+    candles = {"AUSDT": bars([FLAT] * 10), "BUSDT": bars([FLAT] * 4, start_ms=START_MS + 6 * HOUR_MS)}
+    result = run(candles, scripted({0: LONG}))
+    assert result.trades["entry_time"].tolist() == [START_MS + HOUR_MS, START_MS + 7 * HOUR_MS]
+    assert result.equity["positions"].tolist() == [0, 1, 1, 1, 1, 1, 1, 2, 2, 0]
+
+
+def test_the_kill_switch_refuses_entries_and_leaves_positions_to_their_stops() -> None:
+    falling = [FLAT, FLAT, (100, 101, 50, 50), (50, 51, 49, 50), (50, 51, 49, 50), (50, 51, 30, 35)]
+    candles = {"AUSDT": bars(falling), "BUSDT": bars(falling)}
+    wide = {"entry": 1, "stop_distance": 60.0}
+    risk = replace(PLAIN_RISK, max_drawdown=0.09, max_leverage=0.5)
+    result = run(candles, scripted({0: wide, 3: {**wide, "entry": -1}}), risk=risk, costs=FREE)
+    assert result.equity["positions"].tolist() == [0, 2, 2, 2, 0, 0]  # down by half at 02:00, and still held
+    assert reasons(result) == ["SIGNAL", "SIGNAL"]  # the shorts that were refused closed the longs
+    assert result.rejections == {"RISK_KILL_SWITCH": 2}
+    (warning,) = result.warnings
+    assert warning.startswith(
+        "the drawdown kill switch tripped at 2026-01-05T03:00:00Z and refused 2 entries"
+    )
+
+
+def test_a_day_that_lost_too_much_opens_nothing_more_and_the_next_one_does() -> None:
+    rows = [FLAT, FLAT, (100, 101, 94, 95), *[(95, 96, 94, 95)] * 30]
+    plan = {0: LONG, 5: LONG, 22: LONG, 23: LONG}
+    risk = replace(PLAIN_RISK, max_daily_loss=0.004)
+    result = run({"BTCUSDT": bars(rows)}, scripted(plan), risk=risk, costs=FREE)
+    assert result.rejections == {"RISK_DAILY_LOSS": 2}
+    # The close of the bar of 23 o'clock is midnight: what it decides belongs to the new day.
+    assert result.trades["entry_time"].tolist() == [START_MS + HOUR_MS, START_MS + 24 * HOUR_MS]
+
+
+def twins(count: int, *, other: int) -> dict[str, np.ndarray]:
+    """Return a market, its twin, and a market that shares nothing with them."""
+    return {name: random_candles(seed, count) for name, seed in (("A", 1), ("B", 1), ("C", other))}
+
+
+def test_the_correlation_cap_refuses_a_twin_and_knows_no_later_closes() -> None:
+    risk = replace(PLAIN_RISK, max_correlated=0, correlation_bars=20)
+    candles = twins(40, other=2)
+    result = run(candles, scripted({25: {"entry": 1, "stop_distance": 50.0}}), risk=risk)
+    assert result.trades["symbol"].tolist() == [0, 2]
+    assert result.rejections == {"RISK_CORRELATED": 1}
+    for name in ("open", "high", "low", "close"):  # what fills the entries tells the gate nothing
+        candles["B"][name][26:] = 90.0
+        candles["C"][name][26:] = candles["A"][name][26:]
+    assert run(candles, scripted({25: {"entry": 1, "stop_distance": 50.0}}), risk=risk).rejections == {
+        "RISK_CORRELATED": 1
+    }
+
+
+def test_a_new_listing_cannot_be_told_from_a_twin() -> None:
+    candles = twins(40, other=2)
+    candles["C"] = candles["C"][31:]
+    risk = replace(PLAIN_RISK, max_correlated=0, correlation_bars=20)
+    plan = {7: {"entry": 1, "stop_distance": 50.0}}
+    result = run({"A": candles["A"], "C": candles["C"]}, scripted(plan), risk=risk)
+    assert result.trades["symbol"].tolist() == [0]
+    assert result.rejections == {"RISK_CORRELATED": 1}
+    assert len(run({"C": candles["C"]}, scripted(plan), risk=risk).trades) == 1
 
 
 def test_symbols_compete_in_their_order() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from futures_agent.backtest.engine import simulate
@@ -24,7 +26,7 @@ from independent.account_check import differences
 from independent.told import world_of
 from independent.world import Trade, World
 from market_panels import generated_panel, recorded_panel
-from sample_markets import NoParams, instrument, with_holes
+from sample_markets import NoParams, instrument, random_candles, with_holes
 from tick_markets import tick_markets
 
 COSTS = CostSettings()
@@ -138,6 +140,33 @@ def test_recorded_markets(strategy: Strategy, risk: RiskSettings, compile_cache:
 
 def test_plain_python_gives_the_same_trades(eventful: World) -> None:
     assert world(eventful_panel(), DICE, RECKLESS, None).trades == eventful.trades
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    limits=st.fixed_dictionaries(
+        {
+            "fixed_notional": st.sampled_from([0.0, 3_000.0]),
+            "max_leverage": st.sampled_from([0.5, 3.0, 20.0]),
+            "max_net_leverage": st.sampled_from([0.3, 20.0]),
+            "max_position_leverage": st.sampled_from([0.2, 20.0]),
+            "max_positions": st.integers(1, 4),
+            "max_correlated": st.integers(0, 2),
+            "max_daily_loss": st.sampled_from([0.01, 1.0]),
+            "max_drawdown": st.sampled_from([0.05, 1.0]),
+            "liquidation_buffer": st.sampled_from([0.0, 0.3]),
+        }
+    ),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_account_adds_up_and_keeps_its_limits(seed: int, limits: dict[str, Any]) -> None:
+    candles = {
+        f"S{place}USDT": with_holes(random_candles(seed + place, 150), seed + place) for place in range(4)
+    }
+    candles["S3USDT"] = candles["S3USDT"][:-30]
+    panel = build_panel(candles, {symbol: instrument(symbol) for symbol in candles}, Timeframe.H1)
+    risk = RiskSettings(correlation_bars=24, correlation_limit=0.1, **limits)
+    assert differences(world(panel, DICE, risk, None)) == []
 
 
 Tamper = Callable[[Trade], Trade]
