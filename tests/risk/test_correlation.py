@@ -43,6 +43,8 @@ def by_numpy(one: np.ndarray, other: np.ndarray, bars: int) -> tuple[float, int]
         returns.append({t: close[t] / close[t - HOUR_MS] - 1 for t in close if t - HOUR_MS in close})
     newest = max(one["timestamp"][-1], other["timestamp"][-1])
     times = [t for t in returns[0] if t in returns[1] and t > newest - bars * HOUR_MS]
+    if len(times) < 2:
+        return 0.0, len(times)
     return float(np.corrcoef([[r[t] for t in times] for r in returns])[0, 1]), len(times)
 
 
