@@ -252,7 +252,8 @@ def exit_within_bar(market: Market, book: Book, terms: Any, symbol: int, reason:
         reason, level = finer_exit(position, market.finer, first, last, candle.timestamp, terms.finer_ms)
     if reason == NONE:
         last_bar = candle.timestamp == market.timeline[len(market.timeline) - 1]
-        reason, level, volume = _END if last_bar else _DATA_ENDED, candle.close, candle.volume
+        reason = _END if last_bar else _DATA_ENDED
+        level, volume = candle.close, candle.volume
     price, fee, liquidation_fee = level, terms.taker_fee, 0.0
     if reason == TARGET:
         fee = terms.maker_fee

@@ -1,7 +1,7 @@
 """Isolated margin: where a position is taken away.
 
-Each position is backed by its own margin, entry notional / leverage. A loss beyond that margin is the
-exchange's (its insurance fund), so one symbol cannot drag down the shared account further than that.
+Each position is backed by its own margin, entry notional / leverage. What a liquidation loses beyond that
+margin is the exchange's (its insurance fund), so one symbol cannot drag the shared account down with it.
 The exchange judges by the mark price, which wicks less than the traded prices that candles hold.
 """
 
