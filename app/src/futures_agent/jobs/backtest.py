@@ -38,17 +38,11 @@ def run(effective: Effective, request: Request | None = None) -> ExitCode:
 
 
 def _backtest(job: Job, effective: Effective, request: Request) -> Outcome:
-    settings = job.settings
     _account_for_a_killed_run(job)
-    if not settings.backtest.enabled:
-        return Outcome(line="turned off (backtest.enabled = false); nothing was run")
-    if (late_min := minutes_late(settings, job.started_ms)) > settings.backtest.late_limit_min:
-        return Outcome(
-            line=f"skipped: {late_min:.0f} min after {settings.backtest.start_time_utc} UTC, "
-            f"at most {settings.backtest.late_limit_min:.0f} allowed; the next night runs again"
-        )
+    if reason := _why_not(job):
+        return Outcome(line=reason)
     if not request.past:
-        refuse_if_blocked(settings.paths.job("data-validation"))
+        refuse_if_blocked(job.settings.paths.job("data-validation"))
     progress = _Progress(job)
     try:
         result, report = _result_and_report(job, effective, request, progress)
@@ -57,12 +51,26 @@ def _backtest(job: Job, effective: Effective, request: Request) -> Outcome:
         _leave_incomplete(job, progress, str(error))
         raise
     # From here on a run that is told to stop is quicker finished than undone.
-    paths = write_result(settings.paths.results, result, report, latest=not request.is_typed(effective))
-    prune_results(settings.paths.results, settings.backtest.keep_results)
+    results = job.settings.paths.results
+    paths = write_result(results, result, report, latest=not request.is_typed(effective))
+    prune_results(results, job.settings.backtest.keep_results)
     if shows_summary():
         job.reporter.end_bar()
         print_summary(result, paths)
     return _outcome(job, result)
+
+
+def _why_not(job: Job) -> str:
+    """Return why tonight's run does not take place, which is no failure; empty where it does."""
+    settings = job.settings.backtest
+    if not settings.enabled:
+        return "turned off (backtest.enabled = false); nothing was run"
+    if (late_min := minutes_late(job.settings, job.started_ms)) > settings.late_limit_min:
+        return (
+            f"skipped: {late_min:.0f} min after {settings.start_time_utc} UTC, "
+            f"at most {settings.late_limit_min:.0f} allowed; the next night runs again"
+        )
+    return ""
 
 
 class _Progress:
@@ -99,7 +107,6 @@ def _simulate(job: Job, request: Request, progress: _Progress) -> BacktestRun:
 def _result_and_report(
     job: Job, effective: Effective, request: Request, progress: _Progress
 ) -> tuple[BacktestResult, str]:
-    """Run the backtest; its candles are let go of before the files are written."""
     from futures_agent.backtest.charts import charts_of
     from futures_agent.backtest.report import render_report
     from futures_agent.backtest.run import compile_cache_of
@@ -111,6 +118,7 @@ def _result_and_report(
     )
     progress("report", 0, 1)
     charts = charts_of(made, job.settings.backtest.report_candles, compile_cache_of(job.settings))
+    del made  # the candles, before a report of their size is put together
     return result, render_report(result, charts)
 
 
