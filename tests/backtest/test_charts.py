@@ -13,6 +13,7 @@ from futures_agent.backtest.engine import simulate
 from futures_agent.backtest.panel import build_panel
 from futures_agent.backtest.run import BacktestRun
 from futures_agent.clock import DAY_MS, HOUR_MS
+from futures_agent.compiled import kernel
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.strategy.ema_cross import STRATEGY as CROSS
 from futures_agent.strategy.strategy import ZONE
@@ -165,6 +166,7 @@ def test_a_rare_kind_of_zone_leaves_its_room_to_the_others():
 
 
 def test_a_strategy_that_fails_on_a_symbol_draws_nothing_there(run):
+    @kernel
     def failing(state, bar, params, zones, drawn):
         if bar.close == 7.0:
             raise ArithmeticError("seven")

@@ -192,12 +192,20 @@ def _as_integers(candles: Candles) -> tuple[int, NDArray[np.int64]]:
     for decimals in range(_MOST_DECIMALS + 1):
         if highest * 10.0**decimals > LARGEST:
             break
-        scaled = np.rint(prices * 10.0**decimals)
-        if (scaled / 10.0**decimals == prices).all():
-            return decimals, scaled.astype(np.int64)
+        # A few prices refuse most of the numbers of decimals at once.
+        if _exact(prices[:, :50], decimals) and _exact(prices, decimals):
+            return decimals, _scaled(prices, decimals)
     room = math.floor(math.log10(LARGEST / highest))
     decimals = max(0, min(room, _DIGITS - 1 - math.floor(math.log10(float(prices.min())))))
-    return decimals, np.rint(prices * 10.0**decimals).astype(np.int64)
+    return decimals, _scaled(prices, decimals)
+
+
+def _scaled(prices: NDArray[np.float64], decimals: int) -> NDArray[np.int64]:
+    return np.rint(prices * 10.0**decimals).astype(np.int64)
+
+
+def _exact(prices: NDArray[np.float64], decimals: int) -> bool:
+    return bool((_scaled(prices, decimals) / 10.0**decimals == prices).all())
 
 
 def _volume_codes(volume: NDArray[np.float64]) -> tuple[tuple[float, float], NDArray[np.int64]]:
@@ -233,7 +241,7 @@ def _zone_columns(
     zones: NDArray[np.void], first_step: int, timeframe: Timeframe, decimals: int
 ) -> list[NDArray[np.int64]]:
     start, end = zones["start"] // timeframe.ms, zones["end"] // timeframe.ms
-    top, bottom = (np.rint(zones[name] * 10.0**decimals).astype(np.int64) for name in ("top", "bottom"))
+    top, bottom = _scaled(zones["top"], decimals), _scaled(zones["bottom"], decimals)
     return [
         zones["kind"],
         zones["timeframe_ms"] // timeframe.ms,
