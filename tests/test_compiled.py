@@ -39,6 +39,16 @@ def double(value: float) -> float:
 
 
 @kernel
+def triple(value: float) -> float:
+    return value * 3
+
+
+@kernel
+def quadruple(value: float) -> float:
+    return value * 4
+
+
+@kernel
 def not_for_numba(values: np.ndarray) -> float:
     return float(sorted(str(value) for value in values)[0])
 
@@ -154,6 +164,17 @@ def test_old_generations_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setitem(inner.__globals__, "LENGTH", length)
         Compiled(outer, tmp_path)(VALUES)
     assert len(list(tmp_path.glob("outer-*"))) == 3
+
+
+def test_what_others_are_bound_into_is_not_an_older_generation(tmp_path: Path) -> None:
+    first = [outer, bind(outer, inner=double), bind(outer, inner=triple), bind(outer, inner=quadruple)]
+    for each in first:
+        Compiled(each, tmp_path)(VALUES)
+    before = compiled_files(tmp_path)
+    assert len({path.parent.parent for path in before}) == 4
+    for each in first:
+        Compiled(each, tmp_path)(VALUES)
+    assert compiled_files(tmp_path) == before
 
 
 def test_a_torn_cache_is_compiled_afresh(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Compiled:
 
     def __init__(self, function: Callable[..., Any], cache_dir: Path) -> None:
         self._function = cast(FunctionType, function)
-        self._directory = cache_dir / f"{function.__name__.strip('_')}-{_digest(self._function)}"
+        self._directory = cache_dir / f"{_title(self._function)}-{_digest(self._function)}"
         _require_writable(cache_dir)
         self._dispatcher: Any = None
 
@@ -200,6 +200,15 @@ def _digest(function: FunctionType) -> str:
         raise Refuse("numba is not installed: pip install 'crypto-futures-agent[backtest]'") from None
     versions = f"{sys.version} {numba.__version__} {np.__version__} {source_digest(function)}"
     return hashlib.sha256(versions.encode()).hexdigest()[:16]
+
+
+def _title(function: FunctionType) -> str:
+    """Return what the generations of one kernel have in common: its name, and what is bound into it.
+
+    Without the latter the strategies of a host would push one another out of the cache.
+    """
+    called = [(name, callee.__module__, callee.__qualname__) for name, callee in _callees(function)]
+    return f"{function.__name__.strip('_')}-{hashlib.sha256(repr(called).encode()).hexdigest()[:6]}"
 
 
 def _identity(function: FunctionType) -> tuple[Any, ...]:
