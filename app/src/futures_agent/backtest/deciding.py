@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from futures_agent.errors import AgentError, Refuse
 from futures_agent.market.candle import CANDLE
 from futures_agent.policy.policy import Policy
 from futures_agent.strategy.inputs import known_at_closes
-from futures_agent.strategy.strategy import SIGNAL, ZONE, Strategy
+from futures_agent.strategy.strategy import SIGNAL, ZONE, Draw, Step, Strategy
 
 OnProgress = Callable[[str, int, int], None]  # stage, symbols done, symbols in all
 
@@ -24,15 +25,20 @@ _ZONES_PER_BAR = 2  # room for what is drawn; what does not fit is not drawn
 
 
 @kernel
-def step_through(bars: Any, state: Any, params: Any, signals: Any, kept: Any, every: int) -> None:
+def step_through(bars: Any, state: Any, params: Any, signals: Any, kept: Any, every: int, zones: Any) -> int:
     """Call the strategy's step once per bar; `state` and `params` are arrays of one record.
 
-    Where `kept` has room for it, the state after every `every`-th bar is copied there.
+    Where `kept` has room for it, the state after every `every`-th bar is copied there. Where `zones` has
+    room, the strategy draws after each step; returned is how many zones there are.
     """
+    drawn = 0
     for row in range(len(bars)):
         strategy_step(state[0], bars[row], params[0], signals[row])
         if len(kept) > 0 and row % every == 0:
             kept[row // every] = state[0]
+        if len(zones) > 0:
+            drawn = strategy_draw(state[0], bars[row], params[0], zones, drawn)
+    return drawn
 
 
 @kernel
@@ -45,16 +51,6 @@ def step_through_judged(
         if signals[row].entry != 0 and bars[row].timeframe_ms == deciding_ms:
             strategy_observe(state[0], bars[row], params[0], observation)
             signals[row].declined = not policy_accepts(weights, observation)
-
-
-@kernel
-def step_and_draw(bars: Any, state: Any, params: Any, signals: Any, zones: Any) -> int:
-    """Do what `step_through` does, let the strategy draw after each step, and return how many zones."""
-    drawn = 0
-    for row in range(len(bars)):
-        strategy_step(state[0], bars[row], params[0], signals[row])
-        drawn = strategy_draw(state[0], bars[row], params[0], zones, drawn)
-    return drawn
 
 
 @kernel
@@ -73,6 +69,12 @@ def strategy_observe(state: Any, bar: Any, params: Any, observation: Any) -> Non
 def strategy_draw(state: Any, bar: Any, params: Any, zones: Any, drawn: int) -> int:
     """Stand for the strategy's `draw`."""
     raise NotImplementedError
+
+
+@kernel
+def draw_nothing(state: Any, bar: Any, params: Any, zones: Any, drawn: int) -> int:
+    """Draw for a strategy that does not."""
+    return drawn
 
 
 @kernel
@@ -146,9 +148,7 @@ def _stepping(
 ) -> Callable[..., Any]:
     """Return what steps through (bars, state, params, signals), each entry judged by the policy, if any."""
     if policy is None:
-        step = stepping(strategy, compile_cache)
-        nothing_kept = np.zeros(0, strategy.state)
-        return lambda *arguments: step(*arguments, nothing_kept, 1)
+        return stepping(strategy, compile_cache)
     policy.require_fit(strategy.name, strategy.observation)
     assert strategy.observe is not None  # a policy is made for some number
     judging = bind(
@@ -157,19 +157,39 @@ def _stepping(
         strategy_observe=strategy.observe,
         policy_accepts=policy.accepts,
     )
-    run = runner(judging, _cache_for(compile_cache, strategy.step, strategy.observe, policy.accepts))
+    both = is_kernel(strategy.step) and is_kernel(policy.accepts)
+    run = runner(judging, compile_cache if both else None)
     observation = np.zeros(len(strategy.observation))
     return lambda *arguments: run(*arguments, panel.timeframe.ms, policy.weights, observation)
 
 
-def stepping(strategy: Strategy, compile_cache: Path | None) -> Callable[..., Any]:
-    """Return `step_through` with the step of `strategy`: compiled, or plain where that cannot be."""
-    return runner(bind(step_through, strategy_step=strategy.step), _cache_for(compile_cache, strategy.step))
+def stepping(strategy: Strategy, compile_cache: Path | None) -> Callable[..., int]:
+    """Return `step_through` with the step of `strategy`: compiled, or plain where that cannot be.
+
+    It takes (bars, state, params, signals, kept, every, zones); without the last three nothing is kept, or
+    drawn.
+    """
+    run = _loop(strategy.step, strategy.draw or draw_nothing, compile_cache)
+    nothing_kept, no_zones = np.zeros(0, strategy.state), np.zeros(0, ZONE)
+
+    def step(
+        bars: NDArray[np.void],
+        state: NDArray[np.void],
+        params: NDArray[np.void],
+        signals: NDArray[np.void],
+        kept: NDArray[np.void] = nothing_kept,
+        every: int = 1,
+        zones: NDArray[np.void] = no_zones,
+    ) -> int:
+        return run(bars, state, params, signals, kept, every, zones)
+
+    return step
 
 
-def _cache_for(compile_cache: Path | None, *functions: Callable[..., Any]) -> Path | None:
-    """Return where to compile: nowhere, if one of a user's functions is plain Python."""
-    return compile_cache if all(is_kernel(function) for function in functions) else None
+@cache  # one loop, loaded once, decides, draws and is audited
+def _loop(step: Step, draw: Draw, compile_cache: Path | None) -> Callable[..., int]:
+    bound = bind(step_through, strategy_step=step, strategy_draw=draw)
+    return runner(bound, compile_cache if is_kernel(step) else None)
 
 
 def zone_drawer(
@@ -180,18 +200,15 @@ def zone_drawer(
     It returns an array of ZONE in the order in which they were seen, empty where the strategy draws nothing,
     and raises what the strategy does.
     """
-    draw = strategy.draw
-    if draw is None:
+    if strategy.draw is None:
         return lambda index: np.zeros(0, ZONE)
-    run = runner(
-        bind(step_and_draw, strategy_step=strategy.step, strategy_draw=draw),
-        compile_cache if is_kernel(strategy.step) and is_kernel(draw) else None,
-    )
+    run = stepping(strategy, compile_cache)
 
     def draw_symbol(index: int) -> NDArray[np.void]:
         bars = bars_of(panel, strategy, index)
         zones = np.zeros(_ZONES_PER_BAR * len(bars), ZONE)
-        drawn = run(bars, np.zeros(1, strategy.state), params, np.zeros(len(bars), SIGNAL), zones)
+        signals = np.zeros(len(bars), SIGNAL)
+        drawn = run(bars, np.zeros(1, strategy.state), params, signals, zones=zones)
         return zones[:drawn].copy()
 
     return draw_symbol

@@ -266,7 +266,7 @@ class CompactSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class StrategySettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which strategy decides, here and in live trading alike."""
 
-    name: str = "ema_cross"  # an entry point of `futures_agent.strategies`, or `package.module:NAME`
+    name: str = "smc"  # an entry point of `futures_agent.strategies`, or `package.module:NAME`
     timeframe: TimeframeName = "H1"
     params: dict[str, Any] = field(default_factory=dict)
 

@@ -126,7 +126,7 @@ def draw(state: Any, bar: Any, params: Any, zones: Any, drawn: int) -> int:
 @kernel
 def _draw_waiting(waiting: Any, bar: Any, zones: Any, drawn: int, kind: int) -> int:
     """Draw the zone that this bar made, if any, and end those that are no longer waiting for price."""
-    if waiting.ended or waiting.forgotten:
+    if waiting.ended or waiting.dropped:
         for i in range(drawn):
             zone = zones[i]
             if zone.kind == kind and zone.end == 0 and not zone_lives(waiting, zone.start):

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from futures_agent.compiled import is_kernel
 from futures_agent.errors import Refuse
 from futures_agent.market.candle import CANDLE
 from futures_agent.market.timeframe import Timeframe
@@ -96,7 +97,8 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     ------
     Refuse
         `state` is no record, or has a field of another type; there are too many reasons; an input has a name
-        that a bar cannot carry; or an observation or zones are named and nothing fills them.
+        that a bar cannot carry; an observation or zones are named and nothing fills them; or of step, observe
+        and draw only some are kernels.
     """
 
     name: str
@@ -121,6 +123,9 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
                 f"strategy {self.name}: state field {field}: must be float64, int64, bool, or an array of "
                 "one dimension of these; others differ between live trading and the compiled backtest"
             )
+        for name, function in (("observe", self.observe), ("draw", self.draw)):
+            if function is not None and is_kernel(function) != is_kernel(self.step):
+                raise Refuse(f"strategy {self.name}: mark both step and {name} with @kernel, or neither")
         self._require_named_inputs()
         if bool(self.observation) != (self.observe is not None):
             raise Refuse(f"strategy {self.name}: observation and observe belong together; give both or none")
