@@ -50,7 +50,7 @@ function drawGroups({ by_side: sides, by_exit_reason: exits, by_reason: reasons 
 
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-// Net result by weekday and hour of entry, UTC.
+// Net result of the listed trades by weekday and hour of entry, UTC.
 function drawHours(trades) {
   const cells = WEEKDAYS.map(() => Array.from({ length: 24 }, () => ({ net: 0, count: 0 })));
   for (const trade of trades) {
@@ -108,7 +108,8 @@ function drawRules(result) {
   const facts = [
     `Run ${result.run_id}`, `${number(result.duration_s)} s`, `app ${app}`, git && `git ${git.slice(0, 12)}`,
     `Python ${python}`, `NumPy ${numpy}`, numba && `numba ${numba}`,
-    `settings ${result.settings_hash.slice(0, 12)}`, `model ${result.model_hash || "none"}`,
+    `settings ${result.settings_hash.slice(0, 12)}`, `orders ${result.order_list_hash.slice(0, 12)}`,
+    `model ${result.model_hash || "none"}`,
   ];
   place("provenance").textContent = facts.filter(Boolean).join(" · ");
 }

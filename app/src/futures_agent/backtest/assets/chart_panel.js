@@ -40,7 +40,6 @@ class ChartPanel {
   }
 
   async showTrade(trade) {
-    if (!this.packed.has(trade.symbol)) return;
     await this.load(trade.symbol);
     this.chart.select(trade);
     this.describeTrade(trade);

@@ -30,6 +30,34 @@ function letThemeChange(charts) {
   });
 }
 
+// The panel of a symbol's chart, showing the most traded one; null where there are no candles to show.
+function drawChartPanel({ by_symbol: groups }, charts, trades, walk) {
+  if (!charts || !charts.symbols.length) return null;
+  place("chart-panel").hidden = false;
+  if (!("DecompressionStream" in window)) {
+    place("trade-line").textContent = "This browser cannot unpack candles; Chrome 80, Firefox 113 and Safari 16.4 can.";
+    return null;
+  }
+  const panel = new ChartPanel(charts, trades, walk);
+  const busiest = groups.reduce((most, each) => (each.trades > most.trades ? each : most));
+  panel.open(panel.packed.has(busiest.name) ? busiest.name : charts.symbols[0].symbol);
+  return panel;
+}
+
+// The tables of symbols and trades, and the chart that a click in them leads to.
+function drawListings(result, charts, trades) {
+  let panel = null;
+  const lead = (symbol, show) => {
+    if (!panel || !panel.packed.has(symbol)) return;
+    show();
+    place("chart-panel").scrollIntoView({ block: "start" });
+  };
+  drawSymbols(result.by_symbol, (symbol) => lead(symbol, () => panel.open(symbol)));
+  const walk = drawTrades(result, trades, (trade) => lead(trade.symbol, () => panel.showTrade(trade)));
+  panel = drawChartPanel(result, charts, trades, walk);
+  return panel && panel.chart;
+}
+
 function drawPage() {
   const [result, charts] = [embedded("data"), embedded("charts")];
   const trades = tradeRows(result);
@@ -38,34 +66,15 @@ function drawPage() {
   drawVerdict(result);
   drawWarnings(result.warnings);
   drawCards(result.metrics, benchmark);
-  const drawn = [drawEquity(result, benchmark)];
+  const equity = drawEquity(result, benchmark);
   drawMonths(result.monthly_returns);
   drawCosts(result.metrics);
   drawGroups(result);
   drawHours(trades);
   drawRejections(result);
   drawRules(result);
-
-  let panel = null;
-  const reveal = () => place("chart-panel").scrollIntoView({ block: "start" });
-  drawSymbols(result.by_symbol, (symbol) => {
-    if (!panel || !panel.packed.has(symbol)) return;
-    panel.open(symbol);
-    reveal();
-  });
-  const walk = drawTrades(result, trades, (trade) => {
-    if (!panel) return;
-    panel.showTrade(trade);
-    reveal();
-  });
-  if (charts && charts.symbols.length) {
-    place("chart-panel").hidden = false;
-    panel = new ChartPanel(charts, trades, walk);
-    const busiest = result.by_symbol.reduce((most, each) => (each.trades > most.trades ? each : most));
-    panel.open(panel.packed.has(busiest.name) ? busiest.name : charts.symbols[0].symbol);
-    drawn.push(panel.chart);
-  }
-  letThemeChange(drawn.filter(Boolean));
+  const symbolChart = drawListings(result, charts, trades);
+  letThemeChange([equity, symbolChart].filter(Boolean));
 }
 
 setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
