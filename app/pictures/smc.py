@@ -97,7 +97,7 @@ def liquidity() -> Chart:
         for bar in range(1, len(candles)):
             gone = set(pools["start"][bar - 1][: pools["count"][bar - 1]])
             gone -= set(pools["start"][bar][: pools["count"][bar]])
-            for start_ms in gone:
+            for start_ms in sorted(gone):
                 at = int(np.flatnonzero(pools["start"][bar - 1] == start_ms)[0])
                 start = int(np.searchsorted(candles["timestamp"], start_ms))
                 price, touches = pools["price"][bar - 1][at], pools["touches"][bar - 1][at]
@@ -110,17 +110,8 @@ def liquidity() -> Chart:
 
 def premium_discount() -> Chart:
     """The dealing range, and its halves."""
-    turns = [
-        (0, 102),
-        (5, 105),
-        (11, 100),
-        (19, 108),
-        (26, 103.5),
-        (33, 106),
-        (40, 101),
-        (47, 104),
-        (52, 102.5),
-    ]
+    turns = [(0, 102), (5, 105), (11, 100), (19, 108), (26, 103.5), (33, 106), (40, 101)]
+    turns += [(47, 104), (52, 102.5)]
     candles = path(turns, seed=7)
     chart = Chart(
         "Premium and discount",
