@@ -139,6 +139,13 @@ def test_thinned_curve_keeps_every_extreme(equity, limit):
     assert depth[kept].max() == depth.max()
 
 
+def test_a_flat_stretch_of_the_curve_keeps_its_length():
+    equity = np.concatenate([100 + np.sin(np.arange(5_000)), np.full(5_000, 100.0)])
+    kept = curve_points(equity, np.zeros(10_000), 500)
+
+    assert abs(np.count_nonzero(kept < 5_000) - np.count_nonzero(kept >= 5_000)) <= 4
+
+
 def test_curve_of_a_year_is_bounded_and_keeps_its_length_in_bars():
     equity = result_of(random_run(1, trades=200)).equity
 

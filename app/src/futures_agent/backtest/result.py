@@ -270,15 +270,16 @@ def curve_points(equity: NDArray[np.float64], depth: NDArray[np.float64], limit:
     -------
     ndarray of shape (n_points,)
         Ascending: the first and last bar, the deepest drawdown, and each equal slice's lowest and
-        highest equity (so the highest peak and lowest trough of the whole are among them).
+        highest equity (so the highest peak and lowest trough of the whole are among them). Every slice has
+        two points, so that points drawn side by side are a fair axis of time.
     """
     count = len(equity)
     if count <= limit:
         return np.arange(count)
     kept = {0, count - 1, int(np.argmax(depth))}
     for part in np.array_split(np.arange(count), (limit - 3) // 2):
-        kept.add(int(part[np.argmin(equity[part])]))
-        kept.add(int(part[np.argmax(equity[part])]))
+        low, high = int(part[np.argmin(equity[part])]), int(part[np.argmax(equity[part])])
+        kept |= {low, high} if low != high else {int(part[0]), int(part[-1])}
     return np.array(sorted(kept))
 
 
