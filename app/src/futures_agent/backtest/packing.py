@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 LARGEST = 2**47 - 1  # what six bytes hold with a sign; a JavaScript number holds it exactly
 
-# Looking for runs alone: the lower planes hold nothing else to find, and it takes 40 % less time than level 1.
+# Looking for runs alone: the lower planes hold nothing else to find, and it takes 40 % less than level 1.
 _DEFLATE = {"level": 1, "strategy": zlib.Z_RLE}
 
 
