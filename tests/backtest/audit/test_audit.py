@@ -306,7 +306,7 @@ def test_a_state_too_large_to_be_kept_at_every_bar_is_compared_less_often(
     monkeypatch.setattr(tracing, "_MOST_BYTES", 16 * HOURS // 7)
     report = audited(peeking.LEARNING)
     assert report.compared_every == 8
-    assert "(at every 8th bar)" in shown(report)
+    assert "(at one bar in 8)" in shown(report)
     assert check_of(report, "again").word == "DIFFERS"
 
 

@@ -99,7 +99,8 @@ def audit(
     checks = [prefix, again, order]
     if compile_cache is not None and is_kernel(strategy.step):
         plain = Tracer(strategy, params, None)
-        checks.append(_compiled(subject, min(first_runs), plain, resimulate, compile_cache))
+        busiest = max(first_runs, key=lambda index: np.count_nonzero(first_runs[index].signals["entry"]))
+        checks.append(_compiled(subject, busiest, plain, resimulate, compile_cache))
     sound = pick_symbols(subject.panel, sorted(first_runs))
     account = partial(resimulate, compile_cache=compile_cache)
     checks.append(_account(sound, rng, sampling.account_truncations, account))

@@ -139,7 +139,7 @@ class AuditReport(Struct, frozen=True, kw_only=True):
         """Yield what a person reads."""
         features = f"{self.features} numbers of state"
         if self.compared_every > 1:
-            features += f" (at every {self.compared_every}th bar)"
+            features += f" (at one bar in {self.compared_every})"
         yield (
             f"audit of {self.strategy}: {len(self.symbols)} of {self.symbols_in_all} symbols, "
             f"{self.bars:,} bars, {features}, seed {self.seed}"

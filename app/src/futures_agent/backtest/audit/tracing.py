@@ -92,7 +92,7 @@ def first_difference(first: NDArray[np.void], second: NDArray[np.void]) -> Diffe
     common = min(len(first), len(second))
     for start in range(0, common, _ROWS_AT_ONCE):
         one, other = (each[start : min(start + _ROWS_AT_ONCE, common)] for each in (first, second))
-        if one.tobytes() != other.tobytes():
+        if not np.array_equal(_bytes(one), _bytes(other)):
             found = _first_difference(one, other)
             if found is not None:  # otherwise it was the padding between fields
                 return Difference(start + found.row, found.field, found.first, found.second)
@@ -125,6 +125,10 @@ def _columns(records: NDArray[np.void], path: str = "") -> Iterator[tuple[str, N
             yield from ((f"{where}[{place}]", column[:, place]) for place in range(column.shape[1]))
         else:
             yield where, column
+
+
+def _bytes(records: NDArray[np.void]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(records).view(np.uint8)
 
 
 def _bits(column: NDArray[Any]) -> NDArray[Any]:
