@@ -50,10 +50,11 @@ def _add_block(zones: Any, recent: Any, first: int, side: int) -> None:
     newest = recent.count - 1
     first = max(first, recent.count - SPAN)
     edges = recent.low if side > 0 else recent.high
-    origin = newest
+    origin, outermost = newest, side * edges[newest % SPAN]
     for bar in range(newest - 1, first - 1, -1):
-        if side * edges[bar % SPAN] < side * edges[origin % SPAN]:
-            origin = bar
+        edge = side * edges[bar % SPAN]
+        if edge < outermost:
+            origin, outermost = bar, edge
     for bar in range(origin, first - 1, -1):
         at = bar % SPAN
         if side * recent.close[at] < side * recent.open[at]:
