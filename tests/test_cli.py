@@ -79,7 +79,7 @@ def test_no_command_is_a_usage_error(agentctl):
         (["backtest", "--set", "fast=ten"], "--set fast: expected a number, true or false, found 'ten'"),
         (["backtest", "--set", "risk.positions=3"], "--set risk.positions: no setting 'risk.positions'"),
         (["backtest", "--strategy", "nothing"], "no strategy 'nothing'; installed: "),
-        (["backtest", "--strategy", "no_such.module:ONE"], "No module named 'no_such'"),
+        (["backtest", "--strategy", "no_such.module:ONE"], "No module named 'no_such'; install it, or put"),
         (
             ["backtest", "--strategy", "ema_cross", "--set", "fats=3"],
             "strategy ema_cross has no such parameter",

@@ -30,7 +30,7 @@ def test_parameters_are_the_defaults_unless_set() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"fats": 10}, "strategy.params.fats: strategy ema_cross has no such parameter"),
+        ({"fats": 10}, "strategy.params.fats: strategy ema_cross has no such parameter; it has fast, slow"),
         ({"fast": "ten"}, "strategy.params.fast: Expected `int`, got `str`"),
         ({"fast": 0}, r"strategy.params.fast: Expected `int` >= 1"),
         ({"stop_atr": -1.0}, r"strategy.params.stop_atr: Expected `float` >= 0.0"),

@@ -32,7 +32,9 @@ def load_strategy(name: str) -> Strategy:
         raise
     except Exception as error:  # a user's module may raise anything while it is imported
         reason = f"{type(error).__name__}: {error}"
-        raise Refuse(f"strategy.name: {name!r}: cannot load {path}: {reason}") from None
+        missing = isinstance(error, ModuleNotFoundError)
+        hint = "; install it, or put its folder on PYTHONPATH" if missing else ""
+        raise Refuse(f"strategy.name: {name!r}: cannot load {path}: {reason}{hint}") from None
     if not isinstance(found, Strategy):
         kind = type(found).__name__
         raise Refuse(f"strategy.name: {name!r}: {path} is a {kind}, expected a futures_agent Strategy")

@@ -166,6 +166,11 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
         Refuse
             Unknown parameter, wrong type, or a value out of bounds or not finite.
         """
+        known = [field.name for field in msgspec.structs.fields(self.params)]
+        for name in values:  # told even where the struct would pass over it
+            if name not in known:
+                has = f"it has {', '.join(known)}" if known else "it has none"
+                raise Refuse(f"strategy.params.{name}: strategy {self.name} has no such parameter; {has}")
         try:
             chosen = msgspec.convert(dict(values), self.params)
         except msgspec.ValidationError as error:
@@ -194,8 +199,4 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
 
 def _explain(name: str, error: msgspec.ValidationError) -> str:
     sentence, _, place = str(error).partition(" - at `$")
-    if sentence.startswith("Object contains unknown field"):
-        unknown = sentence.split("`")[1]
-        return f"strategy.params.{unknown}: strategy {name} has no such parameter; remove it"
-    where = f"strategy.params{place.rstrip('`')}"
-    return f"{where}: {sentence} (strategy {name})"
+    return f"strategy.params{place.rstrip('`')}: {sentence} (strategy {name})"
