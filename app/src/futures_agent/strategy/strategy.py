@@ -96,9 +96,9 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     Raises
     ------
     Refuse
-        `state` is no record, or has a field of another type; there are too many reasons; an input has a name
-        that a bar cannot carry; an observation or zones are named and nothing fills them; or of step, observe
-        and draw only some are kernels.
+        `step` cannot be called; `state` is no record, or has a field of another type; there are too many
+        reasons; an input has a name that a bar cannot carry; an observation or zones are named and nothing
+        fills them; or of step, observe and draw only some are kernels.
     """
 
     name: str
@@ -114,6 +114,8 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     draw: Draw | None = None
 
     def __post_init__(self) -> None:
+        if not callable(self.step):
+            raise Refuse(f"strategy {self.name}: step must be callable, found a {type(self.step).__name__}")
         if not self.state.names:
             raise Refuse(f"strategy {self.name}: state must be a record dtype, found {self.state}")
         if len(self.reasons) > _MOST_REASONS:
