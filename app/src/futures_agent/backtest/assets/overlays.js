@@ -102,10 +102,10 @@ class ZoneOverlay extends Overlay {
       return;
     }
     const height = Math.max(bottom - top, down);
-    context.globalAlpha = 0.16;
+    context.globalAlpha = 0.12;
     context.fillStyle = hue;
     context.fillRect(left, top, right - left, height);
-    context.globalAlpha = 0.55;
+    context.globalAlpha = 0.4;
     context.strokeRect(left, top, right - left, height);
   }
 }
