@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from msgspec import Meta, Struct
 
+from futures_agent.compiled import kernel
 from futures_agent.errors import Refuse
 from futures_agent.features.ema import EMA
 from futures_agent.features.indicator_set import INDICATORS
@@ -164,6 +165,14 @@ def test_a_switch_that_is_no_parameter_is_refused() -> None:
 def test_names_without_what_fills_them_are_refused(half: dict[str, Any], message: str) -> None:
     with pytest.raises(Refuse, match=message):
         with_inputs(**half)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"), [("observe", {"observation": ("a",)}), ("draw", {"zone_kinds": ("a",)})]
+)
+def test_kernels_and_plain_functions_do_not_mix(name: str, more: dict[str, Any]) -> None:
+    with pytest.raises(Refuse, match=f"strategy s: mark both step and {name} with @kernel, or neither"):
+        with_inputs(**more, **{name: kernel(lambda *_: 0)})
 
 
 def test_reasons_are_the_names_of_bits() -> None:
