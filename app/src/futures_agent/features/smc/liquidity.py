@@ -18,6 +18,7 @@ POOLS = np.dtype(
         ("price", np.float64, (CAPACITY,)),  # the outermost of its swings
         ("limit", np.float64, (CAPACITY,)),  # what lies beyond this lies beyond the pool
         ("touches", np.int64, (CAPACITY,)),  # swings in it; from 2 on they are equal highs (lows)
+        ("nearest", np.float64),  # no limit lies nearer to price: until it is passed, nothing happens to any
         ("equal", np.bool_),  # on this bar: a swing joined a pool
         ("swept", np.bool_),  # on this bar: beyond at least one, and closed back inside
         ("swept_price", np.float64),  # of the outermost pool swept last; known from sweeps = 1 on
@@ -68,12 +69,16 @@ def _visit(pools: Any, bar: Any, side: int) -> None:
     pools.swept = False
     pools.taken = False
     reached = side * (bar.high if side > 0 else bar.low)
+    if pools.count == 0 or reached <= side * pools.nearest:
+        return
     kept = 0
     for i in range(pools.count):
         limit = side * pools.limit[i]
         if reached <= limit:
             if kept < i:
                 _move(pools, i, kept)
+            if kept == 0 or limit < side * pools.nearest:
+                pools.nearest = pools.limit[kept]
             kept += 1
         elif side * bar.close > limit:
             pools.taken = True
@@ -96,27 +101,35 @@ def _sweep(pools: Any, i: int, side: int) -> None:
 
 @kernel
 def _gather(pools: Any, swing: Any, tolerance: float, side: int) -> None:
-    nearest = pools.count
-    for i in range(pools.count):
-        distance = abs(pools.price[i] - swing.price)
-        if distance <= tolerance and (
-            nearest == pools.count or distance < abs(pools.price[nearest] - swing.price)
-        ):
-            nearest = i
-    pools.equal = nearest < pools.count
+    at = _nearest_within(pools, swing.price, tolerance)
+    pools.equal = at < pools.count
     if not pools.equal:
-        if nearest == CAPACITY:
-            for i in range(1, CAPACITY):
-                _move(pools, i, i - 1)
-            nearest -= 1
-        pools.start[nearest] = swing.timestamp
-        pools.price[nearest] = swing.price
-        pools.touches[nearest] = 0
-        pools.count = nearest + 1
-    if side * swing.price > side * pools.price[nearest]:
-        pools.price[nearest] = swing.price
-    pools.limit[nearest] = pools.price[nearest] + side * tolerance
-    pools.touches[nearest] += 1
+        if at == CAPACITY:
+            at -= 1
+            for i in range(at):
+                _move(pools, i + 1, i)
+        pools.start[at] = swing.timestamp
+        pools.price[at] = swing.price
+        pools.touches[at] = 0
+        pools.count = at + 1
+    if side * swing.price > side * pools.price[at]:
+        pools.price[at] = swing.price
+    pools.limit[at] = pools.price[at] + side * tolerance
+    pools.touches[at] += 1
+    if pools.count == 1 or side * pools.limit[at] < side * pools.nearest:
+        pools.nearest = pools.limit[at]
+
+
+@kernel
+def _nearest_within(pools: Any, price: float, tolerance: float) -> int:
+    """Return the place of the pool nearest to `price`; `pools.count` if all are farther than `tolerance`."""
+    found = pools.count
+    least = tolerance
+    for i in range(pools.count):
+        distance = abs(pools.price[i] - price)
+        if distance < least or (found == pools.count and distance <= least):
+            found, least = i, distance
+    return found  # type: ignore[no-any-return]
 
 
 @kernel

@@ -21,6 +21,7 @@ ZONES = np.dtype(
         ("bottom", np.float64, (CAPACITY,)),
         ("rest", np.float64, (CAPACITY,)),  # bull: not traded through from `bottom` to here; bear: from `top`
         ("mitigated", np.int64, (CAPACITY,)),  # 1: price has come back to it; 0: not yet
+        ("nearest", np.float64),  # no rest lies nearer to price: until it is reached, nothing happens to any
         ("made", np.bool_),  # on this bar: a new one, the last in the arrays
         ("retested", np.bool_),  # on this bar: price came back to at least one for the first time
         ("ended", np.bool_),  # on this bar: at least one was filled (gaps) or invalidated (order blocks)
@@ -52,6 +53,8 @@ def zones_visit(zones: Any, bar: Any, side: int, ends_at_close: bool, oldest: in
     zones.ended = False
     zones.dropped = False
     reached = bar.low if side > 0 else bar.high
+    if zones.count == 0 or (side * reached > side * zones.nearest and zones.known[0] >= oldest):
+        return
     kept = 0
     for i in range(zones.count):
         if zones.known[i] < oldest:
@@ -70,6 +73,8 @@ def zones_visit(zones: Any, bar: Any, side: int, ends_at_close: bool, oldest: in
         else:
             if kept < i:
                 _move(zones, i, kept)
+            if kept == 0 or side * zones.rest[kept] > side * zones.nearest:
+                zones.nearest = zones.rest[kept]
             kept += 1
     zones.count = kept
 
@@ -89,6 +94,8 @@ def zones_add(zones: Any, start: int, known: int, top: float, bottom: float, sid
     zones.bottom[at] = bottom
     zones.rest[at] = top if side > 0 else bottom
     zones.mitigated[at] = 0
+    if at == 0 or side * zones.rest[at] > side * zones.nearest:
+        zones.nearest = zones.rest[at]
     zones.count = at + 1
     zones.made = True
 
