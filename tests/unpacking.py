@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 
 from futures_agent.backtest.charts import SymbolChart
+from futures_agent.clock import MINUTE_MS
 from futures_agent.market.candle import CANDLE
 from futures_agent.strategy.strategy import ZONE
 
@@ -42,9 +43,9 @@ def candles_in(chart: SymbolChart, step_ms: int) -> np.ndarray:
 
 def zones_in(chart: SymbolChart, step_ms: int) -> np.ndarray:
     """Return the zones of `chart`."""
-    kinds, lengths, starts, ends, tops, heights = unpack(chart.zones, chart.zone_count)
+    kinds, minutes, starts, ends, tops, heights = unpack(chart.zones, chart.zone_count)
     zones = np.zeros(chart.zone_count, ZONE)
-    zones["kind"], zones["timeframe_ms"] = kinds, lengths * step_ms
+    zones["kind"], zones["timeframe_ms"] = kinds, minutes * MINUTE_MS
     zones["start"] = chart.start + step_ms * np.cumsum(starts)
     zones["end"] = np.where(ends > 0, zones["start"] + step_ms * (ends - 1), 0)
     zones["top"] = np.cumsum(tops) / 10.0**chart.decimals

@@ -14,6 +14,7 @@ from futures_agent.backtest.panel import build_panel
 from futures_agent.backtest.run import BacktestRun
 from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.compiled import kernel
+from futures_agent.errors import Interrupted
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.strategy.ema_cross import STRATEGY as CROSS
 from futures_agent.strategy.strategy import ZONE
@@ -112,6 +113,7 @@ def test_too_many_candles_are_joined_to_coarser_ones(run, monkeypatch):
         expected = (parts["open"][0], parts["high"].max(), parts["low"].min(), parts["close"][-1])
         assert tuple(candle[PRICES[1:]]) == expected
     assert len(found) == len(np.unique(stored["timestamp"] // (4 * HOUR_MS)))
+    assert set(zones_in(charts.symbols[0], 4 * HOUR_MS)["timeframe_ms"].tolist()) == {HOUR_MS}
     assert np.isclose(found["volume"].sum(), stored["volume"].sum(), rtol=0.02)
 
 
@@ -176,8 +178,20 @@ def test_a_strategy_that_fails_on_a_symbol_draws_nothing_there(run):
     charts = charts_of(BacktestRun(run.simulation, run.panel, broken, run.params))
 
     assert charts.symbols[-1].zone_count == 0
+    assert charts.symbols[-1].zones_failed == "ArithmeticError: seven"
     assert charts.symbols[-1].count == 30
     assert charts.symbols[0].zone_count > 0
+    assert charts.symbols[0].zones_failed == ""
+
+
+def test_what_ends_the_run_ends_the_report_too(run):
+    @kernel
+    def stopped(state, bar, params, zones, drawn):
+        raise Interrupted("SIGTERM")
+
+    broken = msgspec.structs.replace(run.strategy, draw=stopped)
+    with pytest.raises(Interrupted):
+        charts_of(BacktestRun(run.simulation, run.panel, broken, run.params))
 
 
 def test_the_benchmark_holds_equal_shares_of_every_symbol():

@@ -19,6 +19,7 @@ from futures_agent.backtest.packing import LARGEST, pack
 from futures_agent.backtest.panel import Panel, Series
 from futures_agent.backtest.records import Simulation
 from futures_agent.backtest.run import BacktestRun
+from futures_agent.clock import MINUTE_MS
 from futures_agent.errors import AgentError
 from futures_agent.market.candle import CANDLE, Candles
 from futures_agent.market.timeframe import Timeframe
@@ -50,7 +51,7 @@ class SymbolChart(msgspec.Struct, frozen=True):
 
     The columns of `zones`, in order of start, times in timeframes of the chart:
 
-    - kind; length of a bar of the zone's timeframe; start − previous start (the first: from `start`)
+    - kind; the zone's timeframe in minutes; start − previous start (the first: from `start`)
     - 1 + end − start, or 0 where nothing has ended it
     - top − previous top (the first: the top itself); top − bottom
     """
@@ -63,6 +64,7 @@ class SymbolChart(msgspec.Struct, frozen=True):
     candles: bytes
     zone_count: int
     zones_left_out: int
+    zones_failed: str  # why the strategy could not draw here; mostly empty
     zones: bytes
 
 
@@ -94,20 +96,16 @@ def charts_of(run: BacktestRun, which: Which = "all", compile_cache: Path | None
     chosen = _chosen(simulation, which)
     timeframe = _timeframe_that_fits(panel, chosen)
     draw = zone_drawer(panel, run.strategy, run.params, compile_cache)
-    symbols = tuple(
-        _symbol_chart(
-            panel.symbols[index],
-            _candles(panel, index, timeframe),
-            timeframe,
-            _zones(draw, index),
-        )
-        for index in chosen
-    )
+    symbols = []
+    for index in chosen:
+        zones, failure = _drawn(draw, index)
+        candles = _candles(panel, index, timeframe)
+        symbols.append(_symbol_chart(panel.symbols[index], candles, timeframe, zones, failure))
     return Charts(
         timeframe=timeframe.name,
         timeframe_ms=timeframe.ms,
         zone_kinds=run.strategy.zone_kinds,
-        symbols=symbols,
+        symbols=tuple(symbols),
         times=simulation.equity["timestamp"],
         benchmark=buy_and_hold(panel.candles, simulation, panel.timeframe),
     )
@@ -131,13 +129,14 @@ def _timeframe_that_fits(panel: Panel, chosen: Sequence[int]) -> Timeframe:
     return coarser[-1]
 
 
-def _zones(draw: Callable[[int], NDArray[np.void]], index: int) -> NDArray[np.void]:
+def _drawn(draw: Callable[[int], NDArray[np.void]], index: int) -> tuple[NDArray[np.void], str]:
+    """Return a symbol's zones; none, and why, where the strategy fails: a report is made all the same."""
     try:
-        return draw(index)
+        return draw(index), ""
     except AgentError:
         raise
-    except Exception:  # a strategy that fails on a symbol was told of when it decided
-        return np.zeros(0, ZONE)
+    except Exception as error:  # a user's code may raise anything
+        return np.zeros(0, ZONE), " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _candles(panel: Panel, index: int, timeframe: Timeframe) -> Candles:
@@ -157,7 +156,7 @@ def _candles(panel: Panel, index: int, timeframe: Timeframe) -> Candles:
 
 
 def _symbol_chart(
-    symbol: str, candles: Candles, timeframe: Timeframe, zones: NDArray[np.void]
+    symbol: str, candles: Candles, timeframe: Timeframe, zones: NDArray[np.void], failure: str
 ) -> SymbolChart:
     decimals, prices = _as_integers(candles)
     volume_log, volume = _volume_codes(candles["volume"])
@@ -181,6 +180,7 @@ def _symbol_chart(
         candles=pack(columns),
         zone_count=len(kept),
         zones_left_out=len(zones) - len(kept),
+        zones_failed=failure,
         zones=pack(_zone_columns(kept, int(steps[0]), timeframe, decimals)),
     )
 
@@ -244,7 +244,7 @@ def _zone_columns(
     top, bottom = _scaled(zones["top"], decimals), _scaled(zones["bottom"], decimals)
     return [
         zones["kind"],
-        zones["timeframe_ms"] // timeframe.ms,
+        zones["timeframe_ms"] // MINUTE_MS,
         np.diff(start, prepend=first_step),
         np.where(zones["end"] > 0, 1 + end - start, 0),
         np.diff(top, prepend=0),

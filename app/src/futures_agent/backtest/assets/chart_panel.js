@@ -54,7 +54,7 @@ class ChartPanel {
     if (symbol !== this.symbol) return; // another was asked for meanwhile
     this.chart.setSource({ candles, zones, decimals: packed.decimals, trades: this.trades.get(symbol) });
     this.chart.setTimeframe(this.lengthMs);
-    this.drawZoneLegend(zones, packed.zones_left_out);
+    this.drawZoneLegend(zones, packed);
   }
 
   setTimeframe(lengthMs) {
@@ -66,16 +66,19 @@ class ChartPanel {
   }
 
   // One switch per kind of zone and, where there are several, per timeframe.
-  drawZoneLegend(zones, leftOut) {
+  drawZoneLegend(zones, packed) {
     const count = (test) => zones.filter(test).length;
     const kinds = this.charts.zone_kinds.map((name, kind) => this.zoneSwitch(
       `kind ${kind}`, name, count((zone) => zone.kind === kind), zoneHue(kind)));
     const found = LENGTHS.filter(([, ms]) => zones.some((zone) => zone.timeframeMs === ms));
     const lengths = found.length < 2 ? [] : found.map(([name, ms]) => this.zoneSwitch(
       `length ${ms}`, `of ${name}`, count((zone) => zone.timeframeMs === ms), null));
-    const note = leftOut ? el("span", { className: "muted" }, `${whole(leftOut)} older zones are left out`) : null;
+    const notes = [
+      packed.zones_left_out && `${whole(packed.zones_left_out)} older zones are left out`,
+      packed.zones_failed && `the strategy failed to draw zones here: ${packed.zones_failed}`,
+    ].filter(Boolean).map((text) => el("span", { className: "muted" }, text));
     const title = kinds.length ? [el("b", null, "Zones")] : [];
-    place("zone-legend").replaceChildren(...title, ...lengths, ...kinds, ...(note ? [note] : []));
+    place("zone-legend").replaceChildren(...title, ...lengths, ...kinds, ...notes);
   }
 
   zoneSwitch(key, name, count, hue) {

@@ -45,7 +45,7 @@ function unpackCandles(raw, packed, stepMs) {
 }
 
 function unpackZones(raw, packed, stepMs) {
-  const [kinds, lengths, starts, ends, tops, heights] = unpackColumns(raw, packed.zone_count);
+  const [kinds, minutes, starts, ends, tops, heights] = unpackColumns(raw, packed.zone_count);
   const unit = 10 ** packed.decimals;
   let start = packed.start, top = 0;
   return Array.from(kinds, (kind, row) => {
@@ -53,7 +53,7 @@ function unpackZones(raw, packed, stepMs) {
     top += tops[row];
     return {
       kind,
-      timeframeMs: lengths[row] * stepMs,
+      timeframeMs: minutes[row] * 60000,
       start: start / 1000,
       end: ends[row] ? (start + (ends[row] - 1) * stepMs) / 1000 : null,
       top: top / unit,
