@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from futures_agent.backtest.loading import Period
-from futures_agent.backtest.request import Request, parse_param
+from futures_agent.backtest.request import Request, is_param, parse_param
 from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS, parse_utc
 from futures_agent.errors import Refuse
 from futures_agent.settings import Effective, Settings, load
@@ -95,11 +95,17 @@ def test_another_strategy_does_not_inherit_parameters_but_the_same_keeps_them() 
         (" risk = 0.5 ", ("risk", 0.5)),
         ("both=true", ("both", True)),
         ("far=1_000", ("far", 1000)),
+        ("strategy.params.fast=3", ("fast", 3)),
     ],
 )
 def test_a_parameter_is_read_as_toml_has_it(text: str, found: tuple[str, Any]) -> None:
+    assert is_param(text)
     name, value = parse_param(text)
     assert (name, value, type(value)) == (*found, type(found[1]))
+
+
+def test_a_key_with_a_section_is_a_setting() -> None:
+    assert not is_param("risk.max_positions=4")
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,12 @@ class Frames(Struct, frozen=True):
     finer: Timeframe | None = None
 
     @property
+    def every(self) -> tuple[Timeframe, ...]:
+        return (self.deciding, *self.higher, *([self.finer] if self.finer else []))
+
+    @property
     def finest_first(self) -> list[Timeframe]:
-        every = {self.deciding, *self.higher, *([self.finer] if self.finer else [])}
-        return sorted(every, key=lambda frame: frame.ms)
+        return sorted(self.every, key=lambda frame: frame.ms)
 
 
 class Loaded(Struct, frozen=True):
@@ -147,6 +150,7 @@ class _Reading:
         self._db = db
         self._period = period
         self._on_symbol = on_symbol
+        self._begun: set[str] = set()
         self.candles: defaultdict[Timeframe, dict[str, Candles]] = defaultdict(dict)
 
     def __call__(self, frame: Timeframe, symbol: str) -> Candles:
@@ -156,8 +160,9 @@ class _Reading:
         if self._period.now_ms is None:
             candles = _closed_by(end_ms, frame, candles)
         self.candles[frame][symbol] = candles
+        self._begun.add(symbol)
         if self._on_symbol is not None:
-            self._on_symbol(len({name for read in self.candles.values() for name in read}))
+            self._on_symbol(len(self._begun))
         return candles
 
 
@@ -192,7 +197,7 @@ def _judge_current(
         settings,
         now_ms=now_ms,
         symbols=symbols,
-        timeframes=frames.finest_first,
+        timeframes=frames.every,
         exchanges_own=exchanges_own,
         read=reading,
     )

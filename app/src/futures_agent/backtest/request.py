@@ -15,6 +15,8 @@ from futures_agent.errors import Refuse
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings import Effective, Settings
 
+_PARAMS = "strategy.params."  # what a parameter is called where settings are listed
+
 
 class Request(Struct, frozen=True, kw_only=True):
     """A run as it was typed; the nightly one asks for nothing.
@@ -98,6 +100,12 @@ class Request(Struct, frozen=True, kw_only=True):
         return Period(start_ms, end_ms, None if self.past else now_ms)
 
 
+def is_param(text: str) -> bool:
+    """Return whether `key=value` sets a parameter of the strategy, not a setting: those have a section."""
+    key = text.partition("=")[0].strip()
+    return "." not in key or key.startswith(_PARAMS)
+
+
 def parse_param(text: str) -> tuple[str, Any]:
     """Return (name, value) for `--set fast=10`, its value as TOML has it.
 
@@ -107,6 +115,7 @@ def parse_param(text: str) -> tuple[str, Any]:
         It is no assignment, or its value no number and neither true nor false.
     """
     name, equals, value = (part.strip() for part in text.partition("="))
+    name = name.removeprefix(_PARAMS)
     if not equals or not name:
         raise Refuse(f"--set {text!r}: write a parameter of the strategy, fast=10, or section.key=value")
     try:

@@ -96,20 +96,20 @@ def backtest(
     as_json: Annotated[bool, typer.Option("--json", help="With --audit: its findings as JSON.")] = False,
 ) -> None:
     """Backtest the strategy on the stored candles; leaves a JSON result and an HTML report."""
-    from futures_agent.backtest.request import Request, parse_param
+    from futures_agent.backtest.request import Request, is_param, parse_param
     from futures_agent.clock import parse_utc
     from futures_agent.jobs import backtest as job
 
     in_own_slice(job.NAME)
-    of_settings = [text for text in setting or [] if "." in text.partition("=")[0]]
+    assigned = setting or []
     request = Request(
         start_ms=None if since is None else parse_utc(since),
         end_ms=None if until is None else parse_utc(until),
         symbols=symbols_of(symbols),
         strategy=strategy,
-        params=dict(parse_param(text) for text in setting or [] if text not in of_settings),
+        params=dict(parse_param(text) for text in assigned if is_param(text)),
     )
-    effective = effective_logged(dict(map(split_setting, of_settings)))
+    effective = effective_logged(dict(split_setting(text) for text in assigned if not is_param(text)))
     if audit:
         from futures_agent.backtest.audit.command import run_audit
 
