@@ -69,6 +69,16 @@ def test_a_run_leaves_result_and_report_and_its_code_is_the_verdict(synced, caps
     assert len(names) == 4
 
 
+@pytest.mark.parametrize("which", ["all", "none"])
+def test_the_report_carries_the_candles_that_the_setting_names(synced, which):
+    settings = changed(synced, "backtest", report_candles=which)
+    run(settings)
+    html = (settings.paths.results / "latest.html").read_text()
+    embedded = html.partition('<script id="charts" type="application/json">')[2].partition("</script>")[0]
+    charted = [chart["symbol"] for chart in msgspec.json.decode(embedded)["symbols"]]
+    assert charted == (list(settings.data.symbols) if which == "all" else [])
+
+
 def test_a_run_changed_by_the_command_line_leaves_a_result_but_not_the_latest(synced):
     run(synced)
     run(synced, symbols=["ETHUSDT"])
