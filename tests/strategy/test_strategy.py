@@ -92,6 +92,7 @@ def with_state(state: Any) -> Strategy:
         ([("ema", EMA), ("deep", [("deeper", [("sum", np.float32)])])], r"deep\.deeper\.sum \(float32\)"),
         ([("window", np.float32, (3,))], r"window \(\('<f4', \(3,\)\)\)"),
         ([("table", np.float64, (3, 3))], r"table \(.*\)"),
+        ([("seen", np.bool_, (3,))], r"seen \(.*\)"),
         ([("averages", EMA, (3,))], r"averages \(.*\)"),
     ],
 )

@@ -20,13 +20,14 @@ _SAME_IN_BOTH = (np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.bool_))
 def narrow_fields(dtype: np.dtype[Any]) -> Iterator[str]:
     """Yield "name (type)" for every field, however deep, that plain and compiled code may store differently.
 
-    What is the same in both: float64, int64, bool, records, and arrays of one dimension of such numbers.
+    What is the same in both: float64, int64, bool, records, and arrays of one dimension of float64 or int64
+    (numba knows no arrays of bool within a record).
     """
     for name in dtype.names or ():
         field = dtype[name]
         if field.names:
             yield from (f"{name}.{deeper}" for deeper in narrow_fields(field))
-        elif field.base not in _SAME_IN_BOTH or field.ndim > 1:
+        elif field.base not in _SAME_IN_BOTH or field.ndim > 1 or (field.ndim and field.base == np.bool_):
             yield f"{name} ({field})"
 
 

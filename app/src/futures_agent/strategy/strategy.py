@@ -66,8 +66,8 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
         Its fields are bool, int or float, annotated with their bounds, each with a default.
     state : numpy.dtype
         Record of one symbol's memory; all zero before the first bar. Its fields are float64, int64 or
-        bool, one-dimensional arrays of these, or such records: what is narrower would not hold the same
-        values compiled and plain.
+        bool, one-dimensional arrays of float64 or int64, or such records: what is narrower would not hold
+        the same values compiled and plain.
     step : callable
         `step(state, bar, params, signal)` is called once per closed bar, oldest first. `state` is the
         symbol's record, `bar` a record of BAR, `params` a record with the fields of `params`, `signal`
@@ -123,7 +123,7 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
         for field in narrow_fields(self.state):
             raise Refuse(
                 f"strategy {self.name}: state field {field}: must be float64, int64, bool, or an array of "
-                "one dimension of these; others differ between live trading and the compiled backtest"
+                "one dimension of the first two; others differ between live trading and the compiled backtest"
             )
         for name, function in (("observe", self.observe), ("draw", self.draw)):
             if function is not None and is_kernel(function) != is_kernel(self.step):

@@ -61,9 +61,7 @@ def zones_visit(zones: Any, bar: Any, side: int, ends_at_close: bool, oldest: in
             zones.dropped = True
             continue
         far = zones.bottom[i] if side > 0 else zones.top[i]
-        over = side * reached <= side * far
-        if ends_at_close:
-            over = side * bar.close < side * far
+        over = side * bar.close < side * far if ends_at_close else side * reached <= side * far
         if side * reached <= side * zones.rest[i]:
             zones.retested = zones.retested or zones.mitigated[i] == 0
             zones.mitigated[i] = 1
