@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from futures_agent.backtest.deciding import stepping
 from futures_agent.strategy.strategy import SIGNAL, Strategy
 
-_MOST_BYTES = 64 << 20  # of states kept per run; a larger state is kept at every second, third … bar
+_MOST_BYTES = 24 << 20  # of states kept per run; a larger state is kept at every second, third … bar
 _ROWS_AT_ONCE = 512
 
 
