@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "strategies.md"
 def test_the_documented_strategy_trades_the_same_compiled_and_plain(
     tmp_path: Path, compile_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (source,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    source, *_ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     path = tmp_path / "documented.py"
     path.write_text(source)
     module = ModuleType("documented")
