@@ -132,6 +132,18 @@ def test_the_screen_names_what_differs(capsys: pytest.CaptureFixture[str]) -> No
     assert "both traded alike" in shown
 
 
+def test_the_screen_shows_both_ends_of_a_trade_that_went_another_way(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, other = closed_trades([5]), closed_trades([5], exit_reason=ExitReason.STOP)
+    print_comparison(compared(run_of([105], one), run_of([105], other)))
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown.splitlines() if "BTCUSDT" in line] == ["A", "B"]
+    assert "the orders differ, the equity is the same at the end of each day" in shown
+    print_comparison(compared(run_of(), run_of([105])))
+    assert "from     -  2025-11-20T00:00:00Z" in capsys.readouterr().out
+
+
 def written(directory: Path, started_ms: int, *, latest: bool = True) -> Path:
     simulation = run_of([101], closed_trades([1.0]))
     result = build_result(simulation, load(environ={}), started_ms=started_ms, finished_ms=started_ms + 1000)
