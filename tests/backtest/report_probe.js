@@ -33,7 +33,9 @@ function set(selector, value) {
 
 function lookAtTables(seen) {
   seen.badge = find(".badge").innerText;
-  seen.cards = Object.fromEntries(all(".card").map((card) => card.innerText.split("\n").filter(Boolean).slice(0, 2)));
+  seen.cards = Object.fromEntries(
+    all(".card").map((card) => card.innerText.split("\n").filter(Boolean).slice(0, 2)),
+  );
   seen.wide = document.documentElement.scrollWidth > innerWidth;
   seen.rows = shown("#trades tbody tr");
   seen.count = find("#trade-count").innerText;
@@ -63,26 +65,43 @@ function useFilters(seen) {
     set(selector, "");
     return Number(found.split(" ")[0].replace(",", ""));
   };
-  const [symbols, sides, exits, reasons, outcomes] = all("#filters select").map((_, index) =>
-    `#filters select:nth-of-type(${index + 1})`);
+  const [symbols, sides, exits, reasons, outcomes] = all("#filters select").map(
+    (_, index) => `#filters select:nth-of-type(${index + 1})`,
+  );
   const [, first] = texts(`${symbols} option`);
   seen.filtered = {
-    symbol: [first, filtered(symbols, first || "")], short: filtered(sides, "short"), stop: filtered(exits, "STOP"),
-    won: filtered(outcomes, "won"), lost: filtered(outcomes, "lost"), text: filtered("#filters [type=search]", "short stop"),
-    from: filtered("#filters [type=date]", "2026-01-20"), to: filtered("#filters [type=date]:nth-of-type(2)", "2026-01-20"),
+    symbol: [first, filtered(symbols, first || "")],
+    short: filtered(sides, "short"),
+    stop: filtered(exits, "STOP"),
+    won: filtered(outcomes, "won"),
+    lost: filtered(outcomes, "lost"),
+    text: filtered("#filters [type=search]", "short stop"),
+    from: filtered("#filters [type=date]", "2026-01-20"),
+    to: filtered("#filters [type=date]:nth-of-type(2)", "2026-01-20"),
   };
   if (!find(reasons).hidden) seen.filtered.reason = filtered(reasons, find(reasons).options[1].value);
   set(sides, "short");
   seen.sides = [...new Set(texts("#trades tbody td:nth-child(2)"))];
-  window.Blob = class { constructor(parts) { [seen.csv] = parts; } };
+  window.Blob = class {
+    constructor(parts) {
+      [seen.csv] = parts;
+    }
+  };
   URL.createObjectURL = () => "#";
-  all("#filters button").find((node) => node.innerText === "Save as CSV").click();
+  all("#filters button")
+    .find((node) => node.innerText === "Save as CSV")
+    .click();
   seen.csv = seen.csv.trim().split("\n");
-  all("#filters button").find((node) => node.innerText === "Reset").click();
+  all("#filters button")
+    .find((node) => node.innerText === "Reset")
+    .click();
   seen.reset = find("#trade-count").innerText;
 }
 
-const picture = () => all("#symbol-chart canvas").map((canvas) => canvas.toDataURL()).join();
+const picture = () =>
+  all("#symbol-chart canvas")
+    .map((canvas) => canvas.toDataURL())
+    .join();
 
 async function useChart(seen) {
   seen.charted = !find("#chart-panel").hidden;
@@ -100,14 +119,18 @@ async function useChart(seen) {
   for (const box of all("#zone-legend input")) box.click();
   await frame();
   seen.zonesToggled = picture() !== before;
-  all("#chart-controls button").find((node) => node.innerText === "H4").click();
+  all("#chart-controls button")
+    .find((node) => node.innerText === "H4")
+    .click();
   seen.h4 = joined(seen.candles, 14400000).length;
   const line = () => find("#trade-line").innerText;
   find("#trades tbody tr:nth-child(3)").click();
   await until(() => line().includes("net"));
   seen.picked = texts("#trades tr.picked td").slice(0, 2);
   seen.tradeLine = line();
-  all("#chart-controls button").find((node) => node.innerText === "›").click();
+  all("#chart-controls button")
+    .find((node) => node.innerText === "›")
+    .click();
   await until(() => line() !== seen.tradeLine);
   seen.nextLine = line();
   sortBy("symbols", "Symbol");

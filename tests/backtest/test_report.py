@@ -90,7 +90,7 @@ def contrast(first: str, second: str) -> float:
 @pytest.mark.parametrize("text", ["text", "muted", "gain", "loss", "accent"])
 @pytest.mark.parametrize("ground", ["page", "panel", "hover", "picked"])
 def test_text_can_be_read_on_every_ground(theme, text, ground):
-    style = (ASSETS / "page.css").read_text(encoding="utf-8")
+    style = (ASSETS / "theme.css").read_text(encoding="utf-8")
     block = style[style.index(theme) :]
     colours = dict(COLOURS.findall(block[: block.index("}")]))
 

@@ -16,7 +16,7 @@ from futures_agent.backtest.result import BacktestResult, TradeColumns
 MAX_LISTED_TRADES = 10_000
 _ASSETS = Path(__file__).with_name("assets")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-_STYLES = ("page.css", "tables.css", "print.css")
+_STYLES = ("theme.css", "page.css", "tables.css", "print.css")
 _LIBRARY = "lightweight-charts.standalone.production.js"
 _SCRIPTS = (
     "elements.js",

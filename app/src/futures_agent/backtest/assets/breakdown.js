@@ -18,20 +18,27 @@ function drawCosts(metrics) {
   const scale = 100 / (Math.max(...levels) - low || 1);
   const cells = bars.flatMap(({ label, amount, from, to, emphasis = "" }) => {
     const extent = `left:${(Math.min(from, to) - low) * scale}%;width:${Math.abs(amount) * scale}%`;
-    const bar = el("i", { style: `${extent};background:var(--${amount < 0 ? "loss" : "gain"})`, hidden: !amount });
-    return [el("span", { className: emphasis }, label), el("span", { className: "track" }, bar),
-      el("span", { className: `amount ${tone(amount)}${emphasis}` }, signed(amount))];
+    const bar = el("i", {
+      style: `${extent};background:var(--${amount < 0 ? "loss" : "gain"})`,
+      hidden: !amount,
+    });
+    return [
+      el("span", { className: emphasis }, label),
+      el("span", { className: "track" }, bar),
+      el("span", { className: `amount ${tone(amount)}${emphasis}` }, signed(amount)),
+    ];
   });
   place("costs").append(el("div", { className: "flow" }, ...cells));
   const costs = metrics.slippage + metrics.fees - metrics.funding;
-  const perTraded = metrics.traded_notional ? `${number((10000 * costs) / metrics.traded_notional)} bps of what was traded` : "";
+  const perTraded = metrics.traded_notional
+    ? `${number((10000 * costs) / metrics.traded_notional)} bps of what was traded`
+    : "";
   const ofMoves = moves > 0 ? `${percent(costs / moves)} of the price moves` : "";
   const said = [perTraded, ofMoves].filter(Boolean).join(", ");
   if (said) place("costs").append(el("p", { className: "muted note" }, `Costs: ${said}.`));
 }
 
 const GROUP_COLUMNS = [
-  { key: "name", label: "", text: true },
   { key: "trades", label: "Trades", format: whole },
   { key: "win_rate", label: "Win rate", format: percent },
   { key: "profit_factor", label: "Profit factor", format: number },
@@ -39,13 +46,20 @@ const GROUP_COLUMNS = [
   { key: "net_pnl", label: "Net", format: signed, toned: true },
 ];
 
+function groupTable(label, groups) {
+  return plainTable([{ key: "name", label, text: true }, ...GROUP_COLUMNS], groups);
+}
+
 function drawGroups({ by_side: sides, by_exit_reason: exits, by_reason: reasons }) {
-  place("groups").append(plainTable([{ ...GROUP_COLUMNS[0], label: "Side" }, ...GROUP_COLUMNS.slice(1)], sides),
-    plainTable([{ ...GROUP_COLUMNS[0], label: "Exit" }, ...GROUP_COLUMNS.slice(1)], exits));
+  place("groups").append(groupTable("Side", sides), groupTable("Exit", exits));
   if (!reasons.length) return;
   place("reasons-panel").hidden = false;
-  const columns = [{ ...GROUP_COLUMNS[0], label: "Reason" }, ...GROUP_COLUMNS.slice(1)];
-  place("reasons").append(plainTable(columns, [...reasons].sort((a, b) => b.trades - a.trades)));
+  place("reasons").append(
+    groupTable(
+      "Reason",
+      [...reasons].sort((a, b) => b.trades - a.trades),
+    ),
+  );
 }
 
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -60,15 +74,27 @@ function drawHours(trades) {
     slot.count += 1;
   }
   const strongest = Math.max(1e-9, ...cells.flat().map(({ net }) => Math.abs(net)));
-  const rows = cells.map((slots, weekday) => el("tr", null, el("th", { scope: "row" }, WEEKDAYS[weekday]),
-    ...slots.map(({ net, count }, hour) => {
-      const title = `${WEEKDAYS[weekday]} ${String(hour).padStart(2, "0")} h: ${plural(count, "trade")}, net ${signed(net)}`;
-      return heatCell(net, strongest, { title }, count ? short(net) : "");
-    })));
+  const rows = cells.map((slots, weekday) =>
+    el(
+      "tr",
+      null,
+      el("th", { scope: "row" }, WEEKDAYS[weekday]),
+      ...slots.map(({ net, count }, hour) => {
+        const when = `${WEEKDAYS[weekday]} ${String(hour).padStart(2, "0")} h`;
+        const title = `${when}: ${plural(count, "trade")}, net ${signed(net)}`;
+        return heatCell(net, strongest, { title }, count ? short(net) : "");
+      }),
+    ),
+  );
   const heads = ["", ...Array.from({ length: 24 }, (_, hour) => String(hour).padStart(2, "0"))];
-  place("hours").append(el("table", { className: "months hours" },
-    el("thead", null, el("tr", null, ...heads.map((name) => el("th", { scope: "col" }, name)))),
-    el("tbody", null, ...rows)));
+  place("hours").append(
+    el(
+      "table",
+      { className: "months hours" },
+      el("thead", null, el("tr", null, ...heads.map((name) => el("th", { scope: "col" }, name)))),
+      el("tbody", null, ...rows),
+    ),
+  );
 }
 
 function drawRejections({ rejections, metrics }) {
@@ -81,10 +107,17 @@ function drawRejections({ rejections, metrics }) {
     { key: "count", label: "Entries", format: whole },
     { key: "share", label: "Of all asked for", format: percent },
   ];
-  place("rejections").append(rows.length ? plainTable(columns, rows) : el("p", { className: "muted" }, "None."));
+  place("rejections").append(
+    rows.length ? plainTable(columns, rows) : el("p", { className: "muted" }, "None."),
+  );
   if (asked) {
-    place("rejections").append(el("p", { className: "muted note" },
-      `${whole(total)} of ${whole(asked)} entries that could have been opened were refused.`));
+    place("rejections").append(
+      el(
+        "p",
+        { className: "muted note" },
+        `${whole(total)} of ${whole(asked)} entries that could have been opened were refused.`,
+      ),
+    );
   }
 }
 
@@ -95,7 +128,13 @@ function settingText(value) {
 
 function pairs(entries) {
   const rows = entries.map(([key, value]) =>
-    el("tr", null, el("td", { className: "text" }, key), el("td", { className: "text wrap" }, settingText(value))));
+    el(
+      "tr",
+      null,
+      el("td", { className: "text" }, key),
+      el("td", { className: "text wrap" }, settingText(value)),
+    ),
+  );
   return el("table", { className: "data" }, el("tbody", null, ...rows));
 }
 
@@ -106,9 +145,15 @@ function drawRules(result) {
   place("settings").append(pairs(Object.entries(result.settings)));
   const { app, git, python, numpy, numba } = result.versions;
   const facts = [
-    `Run ${result.run_id}`, `${number(result.duration_s)} s`, `app ${app}`, git && `git ${git.slice(0, 12)}`,
-    `Python ${python}`, `NumPy ${numpy}`, numba && `numba ${numba}`,
-    `settings ${result.settings_hash.slice(0, 12)}`, `orders ${result.order_list_hash.slice(0, 12)}`,
+    `Run ${result.run_id}`,
+    `${number(result.duration_s)} s`,
+    `app ${app}`,
+    git && `git ${git.slice(0, 12)}`,
+    `Python ${python}`,
+    `NumPy ${numpy}`,
+    numba && `numba ${numba}`,
+    `settings ${result.settings_hash.slice(0, 12)}`,
+    `orders ${result.order_list_hash.slice(0, 12)}`,
     `model ${result.model_hash || "none"}`,
   ];
   place("provenance").textContent = facts.filter(Boolean).join(" · ");

@@ -4,7 +4,8 @@
 function el(tag, attributes, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
-    if (name in node) node[name] = value; else node.setAttribute(name, value);
+    if (name in node) node[name] = value;
+    else node.setAttribute(name, value);
   }
   node.append(...children.filter((child) => child !== null));
   return node;

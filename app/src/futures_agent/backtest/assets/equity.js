@@ -34,8 +34,12 @@ function pictureOf(chart) {
 function twoSided(fade) {
   const [gain, loss] = [colour("--gain"), colour("--loss")];
   return {
-    topLineColor: gain, topFillColor1: gain + fade, topFillColor2: gain + "08",
-    bottomLineColor: loss, bottomFillColor1: loss + "08", bottomFillColor2: loss + fade,
+    topLineColor: gain,
+    topFillColor1: gain + fade,
+    topFillColor2: gain + "08",
+    bottomLineColor: loss,
+    bottomFillColor1: loss + "08",
+    bottomFillColor2: loss + fade,
   };
 }
 
@@ -50,7 +54,12 @@ class EquityChart {
     this.indexOf = new Map(this.times.map((time, index) => [time, index]));
     this.chart = LightweightCharts.createChart(container, CHART_OPTIONS);
     this.equity = this.addPane(0, initialEquity, curve.equity, whole);
-    this.drawdown = this.addPane(1, 0, curve.drawdown.map((depth) => -depth), percent);
+    this.drawdown = this.addPane(
+      1,
+      0,
+      curve.drawdown.map((depth) => -depth),
+      percent,
+    );
     this.benchmark = this.addBenchmark();
     const [upper, lower] = this.chart.panes();
     upper.setStretchFactor(3);
@@ -63,20 +72,33 @@ class EquityChart {
   }
 
   addPane(pane, base, values, formatter) {
-    const series = this.chart.addSeries(LightweightCharts.BaselineSeries, {
-      baseValue: { type: "price", price: base }, lineWidth: 2, priceLineVisible: false,
-      priceFormat: { type: "custom", minMove: 0.0001, formatter },
-    }, pane);
+    const series = this.chart.addSeries(
+      LightweightCharts.BaselineSeries,
+      {
+        baseValue: { type: "price", price: base },
+        lineWidth: 2,
+        priceLineVisible: false,
+        priceFormat: { type: "custom", minMove: 0.0001, formatter },
+      },
+      pane,
+    );
     series.setData(this.points(values));
     return series;
   }
 
   addBenchmark() {
     if (!this.benchmarkValues) return null;
-    const series = this.chart.addSeries(LightweightCharts.LineSeries, {
-      lineWidth: 1, lineStyle: LightweightCharts.LineStyle.Dashed, priceLineVisible: false, lastValueVisible: false,
-      priceFormat: { type: "custom", minMove: 0.0001, formatter: whole },
-    }, 0);
+    const series = this.chart.addSeries(
+      LightweightCharts.LineSeries,
+      {
+        lineWidth: 1,
+        lineStyle: LightweightCharts.LineStyle.Dashed,
+        priceLineVisible: false,
+        lastValueVisible: false,
+        priceFormat: { type: "custom", minMove: 0.0001, formatter: whole },
+      },
+      0,
+    );
     series.setData(this.points(this.benchmarkValues));
     return series;
   }
@@ -103,14 +125,19 @@ class EquityChart {
   showLastDays(days) {
     const last = this.times[this.times.length - 1];
     if (days === null) this.chart.timeScale().fitContent();
-    else this.chart.timeScale().setVisibleRange({ from: Math.max(this.times[0], last - days * 86400), to: last });
+    else
+      this.chart
+        .timeScale()
+        .setVisibleRange({ from: Math.max(this.times[0], last - days * 86400), to: last });
   }
 
   describe(index = this.times.length - 1) {
     const { timestamp, equity, drawdown, notional, positions } = this.curve;
     const parts = [
-      ["", moment(timestamp[index]) + " UTC"], ["equity", number(equity[index])],
-      ["drawdown", percent(-drawdown[index])], ["positions", positions[index]],
+      ["", moment(timestamp[index]) + " UTC"],
+      ["equity", number(equity[index])],
+      ["drawdown", percent(-drawdown[index])],
+      ["positions", positions[index]],
       ["notional", number(notional[index])],
     ];
     if (this.benchmarkValues) parts.push(["buy & hold", number(this.benchmarkValues[index])]);

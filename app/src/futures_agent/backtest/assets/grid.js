@@ -14,10 +14,15 @@ function cell(column, row) {
 
 function plainTable(columns, rows) {
   const head = columns.map((column) =>
-    el("th", { className: column.text ? "text" : "", scope: "col", title: column.title || "" }, column.label));
+    el("th", { className: column.text ? "text" : "", scope: "col", title: column.title || "" }, column.label),
+  );
   const body = rows.map((row) => el("tr", null, ...columns.map((column) => cell(column, row))));
-  return el("table", { className: "data" },
-    el("thead", null, el("tr", null, ...head)), el("tbody", null, ...body));
+  return el(
+    "table",
+    { className: "data" },
+    el("thead", null, el("tr", null, ...head)),
+    el("tbody", null, ...body),
+  );
 }
 
 function compare(first, second) {
@@ -33,8 +38,13 @@ class SortableGrid {
     this.body = el("tbody");
     const widths = columns.map((column) => el("col", { style: `width:${column.width}px` }));
     const width = columns.reduce((sum, column) => sum + column.width, 0);
-    const table = el("table", { className: "data", style: `min-width:${width}px` },
-      el("colgroup", null, ...widths), el("thead", null, el("tr", null, ...this.heads)), this.body);
+    const table = el(
+      "table",
+      { className: "data", style: `min-width:${width}px` },
+      el("colgroup", null, ...widths),
+      el("thead", null, el("tr", null, ...this.heads)),
+      this.body,
+    );
     this.view = el("div", { className: "grid", tabIndex: 0 }, table);
     this.view.addEventListener("scroll", () => this.draw());
     container.replaceChildren(this.view);
@@ -54,8 +64,9 @@ class SortableGrid {
   show(rows) {
     const [key, direction] = [this.sortBy, this.descending ? -1 : 1];
     // What is undefined comes last, whichever way the rest is sorted.
-    this.rows = [...rows].sort(({ [key]: a }, { [key]: b }) =>
-      (a === null) - (b === null) || direction * compare(a, b));
+    this.rows = [...rows].sort(
+      ({ [key]: a }, { [key]: b }) => (a === null) - (b === null) || direction * compare(a, b),
+    );
     this.columns.forEach((column, index) => {
       const state = column.key !== key ? "none" : this.descending ? "descending" : "ascending";
       this.heads[index].setAttribute("aria-sort", state);
@@ -83,14 +94,19 @@ class SortableGrid {
     const last = Math.min(this.rows.length, first + inView + 2 * ROWS_BEYOND_VIEW);
     const drawn = this.rows.slice(first, last).map((row) => this.rowOf(row));
     if (!this.rows.length) {
-      drawn.push(el("tr", null, el("td", { className: "nothing", colSpan: this.columns.length }, this.nothing)));
+      drawn.push(
+        el("tr", null, el("td", { className: "nothing", colSpan: this.columns.length }, this.nothing)),
+      );
     }
     this.body.replaceChildren(this.spacer(first), ...drawn, this.spacer(this.rows.length - last));
   }
 
   rowOf(row) {
-    const node = el("tr", { className: row === this.picked ? "picked" : "" },
-      ...this.columns.map((column) => cell(column, row)));
+    const node = el(
+      "tr",
+      { className: row === this.picked ? "picked" : "" },
+      ...this.columns.map((column) => cell(column, row)),
+    );
     if (this.onPick) {
       node.classList.add("pickable");
       node.addEventListener("click", () => this.onPick(row));

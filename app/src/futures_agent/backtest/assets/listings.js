@@ -7,11 +7,24 @@ const SYMBOL_COLUMNS = [
   { key: "profit_factor", label: "Profit factor", format: number, width: 110 },
   { key: "expectancy", label: "Per trade", format: signed, toned: true, width: 90 },
   { key: "net_pnl", label: "Net", format: signed, toned: true, width: 95 },
-  { key: "gross_pnl", label: "Gross", format: signed, toned: true, width: 95, title: "After slippage, before fees and funding" },
+  {
+    key: "gross_pnl",
+    label: "Gross",
+    format: signed,
+    toned: true,
+    width: 95,
+    title: "After slippage, before fees and funding",
+  },
   { key: "fees", label: "Fees", format: number, width: 80 },
   { key: "slippage", label: "Slippage", format: number, width: 85, title: "Contained in gross" },
   { key: "funding", label: "Funding", format: signed, toned: true, width: 85 },
-  { key: "cost_share", label: "Costs", format: percent, width: 85, title: "Slippage, fees and funding as a share of the price moves" },
+  {
+    key: "cost_share",
+    label: "Costs",
+    format: percent,
+    width: 85,
+    title: "Slippage, fees and funding as a share of the price moves",
+  },
   { key: "best_trade", label: "Best", format: signed, width: 85 },
   { key: "worst_trade", label: "Worst", format: signed, width: 85 },
   { key: "average_trade_hours", label: "Length", format: hours, width: 75 },
@@ -26,7 +39,14 @@ const TRADE_COLUMNS = [
   { key: "exit_price", label: "Price", format: price, width: 90, title: "Exit price, with slippage" },
   { key: "exit_reason", label: "Exit", text: true, width: 115 },
   { key: "net_pnl", label: "Net", format: signed, toned: true, width: 90 },
-  { key: "multiple", label: "R", format: signed, toned: true, width: 65, title: "Net as a multiple of what the stop risked at entry" },
+  {
+    key: "multiple",
+    label: "R",
+    format: signed,
+    toned: true,
+    width: 65,
+    title: "Net as a multiple of what the stop risked at entry",
+  },
   { key: "why", label: "Why", text: true, width: 240, title: "Reasons of the entry" },
   { key: "hours", label: "Length", format: hours, width: 80 },
   { key: "notional", label: "Notional", format: number, width: 100, title: "Quantity × entry price" },
@@ -62,7 +82,9 @@ function tradeRows({ trades, strategy }) {
 function saveCsv(result, rows) {
   const names = Object.keys(result.trades);
   const lines = [names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => line.join(","));
-  const link = el("a", { href: URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" })) });
+  const link = el("a", {
+    href: URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" })),
+  });
   link.download = `trades_${result.run_id}.csv`;
   link.click();
   URL.revokeObjectURL(link.href);
@@ -83,7 +105,10 @@ class TradeFilters {
     this.from = el("input", { type: "date", ariaLabel: "Entered on or after" });
     this.to = el("input", { type: "date", ariaLabel: "Entered on or before" });
     this.text = el("input", { type: "search", ariaLabel: "Search", placeholder: "Search", size: 12 });
-    const reset = button("Reset", () => { this.clear(); onChange(); });
+    const reset = button("Reset", () => {
+      this.clear();
+      onChange();
+    });
     this.controls = [...Object.values(this.selects), this.from, this.to, this.text];
     this.controls.forEach((control) => control.addEventListener("input", onChange));
     container.append(...this.controls, reset);
@@ -95,19 +120,27 @@ class TradeFilters {
   }
 
   clear() {
-    this.controls.forEach((control) => { control.value = ""; });
+    this.controls.forEach((control) => {
+      control.value = "";
+    });
   }
 
   test() {
     const { symbol, side, exit, reason, outcome } = Object.fromEntries(
-      Object.entries(this.selects).map(([name, select]) => [name, select.value]));
+      Object.entries(this.selects).map(([name, select]) => [name, select.value]),
+    );
     const first = this.from.value ? Date.parse(this.from.value) : -Infinity;
     const last = this.to.value ? Date.parse(this.to.value) + DAY_LENGTH_MS : Infinity;
     const words = this.text.value.toLowerCase().split(/\s+/).filter(Boolean);
-    return (trade) => (!symbol || trade.symbol === symbol) && (!side || trade.side === side)
-      && (!exit || trade.exit_reason === exit) && (!reason || trade.reason_names.includes(reason))
-      && (!outcome || (outcome === "won" ? trade.net_pnl > 0 : trade.net_pnl < 0))
-      && trade.entry_time >= first && trade.entry_time < last && words.every((word) => this.textOf(trade).includes(word));
+    return (trade) =>
+      (!symbol || trade.symbol === symbol) &&
+      (!side || trade.side === side) &&
+      (!exit || trade.exit_reason === exit) &&
+      (!reason || trade.reason_names.includes(reason)) &&
+      (!outcome || (outcome === "won" ? trade.net_pnl > 0 : trade.net_pnl < 0)) &&
+      trade.entry_time >= first &&
+      trade.entry_time < last &&
+      words.every((word) => this.textOf(trade).includes(word));
   }
 
   textOf({ symbol, side, exit_reason: exit, why, entry_time: entry }) {
@@ -117,10 +150,16 @@ class TradeFilters {
 
 // `onPick(trade)` shows one; returns `step(by)`, which picks a neighbour of the picked one.
 function drawTrades(result, trades, onPick) {
-  const pick = (trade) => { grid.pick(trade); onPick(trade); };
+  const pick = (trade) => {
+    grid.pick(trade);
+    onPick(trade);
+  };
   const options = { sortBy: "exit_time", nothing: "No trades.", onPick: pick };
-  const grid = new SortableGrid(place("trades"), TRADE_COLUMNS.filter(({ key }) =>
-    key !== "why" || result.strategy.reasons.length), options);
+  const grid = new SortableGrid(
+    place("trades"),
+    TRADE_COLUMNS.filter(({ key }) => key !== "why" || result.strategy.reasons.length),
+    options,
+  );
   const [listed, all] = [trades.length, result.metrics.trades];
   const note = listed < all ? ` (the first ${whole(listed)} of ${whole(all)} are listed)` : "";
   const update = () => {
@@ -128,8 +167,10 @@ function drawTrades(result, trades, onPick) {
     const sum = (key) => rows.reduce((total, trade) => total + trade[key], 0);
     const won = rows.filter((trade) => trade.net_pnl > 0).length;
     const facts = [
-      plural(rows.length, "trade"), `net ${signed(sum("net_pnl"))}`,
-      rows.length ? `${percent(won / rows.length)} won` : "", `fees ${number(sum("fees"))}`,
+      plural(rows.length, "trade"),
+      `net ${signed(sum("net_pnl"))}`,
+      rows.length ? `${percent(won / rows.length)} won` : "",
+      `fees ${number(sum("fees"))}`,
     ];
     place("trade-count").textContent = facts.filter(Boolean).join(", ") + note;
     grid.show(rows);

@@ -6,10 +6,12 @@ const zoneHue = (kind) => ZONE_HUES[kind % ZONE_HUES.length];
 
 // The first place of the ascending `times` that is not before `time`.
 function placeOf(times, time) {
-  let first = 0, last = times.length;
+  let first = 0,
+    last = times.length;
   while (first < last) {
     const middle = (first + last) >> 1;
-    if (times[middle] < time) first = middle + 1; else last = middle;
+    if (times[middle] < time) first = middle + 1;
+    else last = middle;
   }
   return first;
 }
@@ -50,7 +52,12 @@ class Overlay {
     const { context, horizontalPixelRatio: across, verticalPixelRatio: down } = scope;
     context.save();
     this[method]({
-      context, across, down, range, width: scope.bitmapSize.width, height: scope.bitmapSize.height,
+      context,
+      across,
+      down,
+      range,
+      width: scope.bitmapSize.width,
+      height: scope.bitmapSize.height,
       x: (bar) => this.chart.timeScale().logicalToCoordinate(bar) * across,
       y: (price) => this.series.priceToCoordinate(price) * down,
     });
@@ -69,7 +76,8 @@ class ZoneOverlay extends Overlay {
   }
 
   hide(key, hidden) {
-    if (hidden) this.hidden.add(key); else this.hidden.delete(key);
+    if (hidden) this.hidden.add(key);
+    else this.hidden.delete(key);
     this.requestUpdate();
   }
 
@@ -122,14 +130,19 @@ class TradeOverlay extends Overlay {
   }
 
   restyle() {
-    this.colours = Object.fromEntries(["gain", "loss", "text", "panel"].map((name) => [name, colour(`--${name}`)]));
+    this.colours = Object.fromEntries(
+      ["gain", "loss", "text", "panel"].map((name) => [name, colour(`--${name}`)]),
+    );
   }
 
   // The price scale makes room for the plan of the selected trade while it is in view.
   autoscaleInfo(first, last) {
     const trade = this.selected;
-    if (!trade || this.barAt(trade.entry_time / 1000) > last || this.barAt(trade.exit_time / 1000) < first) return null;
-    const levels = [trade.entry_price, trade.exit_price, trade.stop_price, trade.target_price].filter((level) => level);
+    if (!trade || this.barAt(trade.entry_time / 1000) > last || this.barAt(trade.exit_time / 1000) < first)
+      return null;
+    const levels = [trade.entry_price, trade.exit_price, trade.stop_price, trade.target_price].filter(
+      (level) => level,
+    );
     return { priceRange: { minValue: Math.min(...levels), maxValue: Math.max(...levels) } };
   }
 
@@ -167,17 +180,27 @@ class TradeOverlay extends Overlay {
     return [x(from) - half, x(to) + half];
   }
 
+  levelsOf({ target_price: target, stop_price: stop }) {
+    const levels = [
+      [target, this.colours.gain],
+      [stop, this.colours.loss],
+    ];
+    return levels.filter(([level]) => level);
+  }
+
   // Of the selected trade: from entry to target, and from entry to stop.
   drawPlan(canvas) {
     const trade = this.selected;
     if (!trade) return;
     const { context, y } = canvas;
     const [left, right] = this.extent(
-      canvas, this.barAt(trade.entry_time / 1000), this.barAt(trade.exit_time / 1000));
+      canvas,
+      this.barAt(trade.entry_time / 1000),
+      this.barAt(trade.exit_time / 1000),
+    );
     const entry = y(trade.entry_price);
     context.globalAlpha = 0.18;
-    for (const [level, hue] of [[trade.target_price, this.colours.gain], [trade.stop_price, this.colours.loss]]) {
-      if (!level) continue;
+    for (const [level, hue] of this.levelsOf(trade)) {
       context.fillStyle = hue;
       context.fillRect(left, Math.min(entry, y(level)), right - left, Math.abs(y(level) - entry));
     }
@@ -187,8 +210,7 @@ class TradeOverlay extends Overlay {
     context.globalAlpha = selected ? 1 : 0.75;
     context.lineWidth = (selected ? 1.5 : 1) * across;
     context.setLineDash([4 * across, 3 * across]);
-    for (const [level, hue] of [[trade.target_price, this.colours.gain], [trade.stop_price, this.colours.loss]]) {
-      if (!level) continue;
+    for (const [level, hue] of this.levelsOf(trade)) {
       context.strokeStyle = hue;
       context.beginPath();
       context.moveTo(left, y(level));

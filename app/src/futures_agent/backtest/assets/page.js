@@ -35,7 +35,8 @@ function drawChartPanel({ by_symbol: groups }, charts, trades, walk) {
   if (!charts || !charts.symbols.length) return null;
   place("chart-panel").hidden = false;
   if (!("DecompressionStream" in window)) {
-    place("trade-line").textContent = "This browser cannot unpack candles; Chrome 80, Firefox 113 and Safari 16.4 can.";
+    place("trade-line").textContent =
+      "This browser cannot unpack candles; Chrome 80, Firefox 113 and Safari 16.4 can.";
     return null;
   }
   const panel = new ChartPanel(charts, trades, walk);

@@ -8,10 +8,14 @@ class SymbolChart {
     Object.assign(this, { container, legend });
     this.chart = LightweightCharts.createChart(container, CHART_OPTIONS);
     this.candles = this.chart.addSeries(LightweightCharts.CandlestickSeries, {
-      borderVisible: false, priceLineVisible: false,
+      borderVisible: false,
+      priceLineVisible: false,
     });
     this.volume = this.chart.addSeries(LightweightCharts.HistogramSeries, {
-      priceScaleId: "volume", priceFormat: { type: "volume" }, priceLineVisible: false, lastValueVisible: false,
+      priceScaleId: "volume",
+      priceFormat: { type: "volume" },
+      priceLineVisible: false,
+      lastValueVisible: false,
     });
     this.candles.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.2 } });
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.85, bottom: 0 } });
@@ -58,7 +62,9 @@ class SymbolChart {
 
   showNewest() {
     const last = this.bars.length;
-    this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(0, last - FIRST_VIEW_BARS), to: last + 5 });
+    this.chart
+      .timeScale()
+      .setVisibleLogicalRange({ from: Math.max(0, last - FIRST_VIEW_BARS), to: last + 5 });
   }
 
   select(trade) {
@@ -79,8 +85,13 @@ class SymbolChart {
 
   drawVolume() {
     const [up, down] = [colour("--gain") + "55", colour("--loss") + "55"];
-    this.volume.setData(this.bars.map(({ time, volume, open, close }) =>
-      ({ time, value: volume, color: close < open ? down : up })));
+    this.volume.setData(
+      this.bars.map(({ time, volume, open, close }) => ({
+        time,
+        value: volume,
+        color: close < open ? down : up,
+      })),
+    );
   }
 
   restyle() {
@@ -100,8 +111,12 @@ class SymbolChart {
     if (!bar) return;
     const exact = (value) => value.toFixed(this.source.decimals);
     drawLegend(this.legend, [
-      ["", moment(bar.time * 1000) + " UTC"], ["O", exact(bar.open)], ["H", exact(bar.high)], ["L", exact(bar.low)],
-      ["C", exact(bar.close)], ["volume ≈", short(bar.volume)],
+      ["", moment(bar.time * 1000) + " UTC"],
+      ["O", exact(bar.open)],
+      ["H", exact(bar.high)],
+      ["L", exact(bar.low)],
+      ["C", exact(bar.close)],
+      ["volume ≈", short(bar.volume)],
     ]);
   }
 }

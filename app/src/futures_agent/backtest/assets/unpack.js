@@ -28,11 +28,12 @@ function unpackCandles(raw, packed, stepMs) {
   const [steps, opens, bodies, above, below, codes] = unpackColumns(raw, packed.count);
   const unit = 10 ** packed.decimals;
   const [low, high] = packed.volume_log;
-  let time = packed.start, before = 0;
+  let time = packed.start,
+    before = 0;
   return Array.from(steps, (step, row) => {
     time += step * stepMs;
     const open = before + opens[row];
-    const close = before = open + bodies[row];
+    const close = (before = open + bodies[row]);
     return {
       time: time / 1000,
       open: open / unit,
@@ -47,7 +48,8 @@ function unpackCandles(raw, packed, stepMs) {
 function unpackZones(raw, packed, stepMs) {
   const [kinds, minutes, starts, ends, tops, heights] = unpackColumns(raw, packed.zone_count);
   const unit = 10 ** packed.decimals;
-  let start = packed.start, top = 0;
+  let start = packed.start,
+    top = 0;
   return Array.from(kinds, (kind, row) => {
     start += starts[row] * stepMs;
     top += tops[row];
