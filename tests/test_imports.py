@@ -31,6 +31,8 @@ def loaded_by(module):
         ("futures_agent.interchange.exporting", {"numpy"}),
         ("futures_agent.health.status", {"numpy"}),
         ("futures_agent.strategy.ema_cross", {"numpy"}),
+        ("futures_agent.strategy.smc", {"numpy"}),
+        ("futures_agent.policy.policy", {"numpy"}),
         ("futures_agent.execution.fills", {"numpy"}),
     ],
 )
