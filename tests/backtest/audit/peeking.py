@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,13 @@ def repainting_step(state: Any, bar: Any, params: Any, signal: Any) -> None:
 
 
 REPAINTING = strategy("repainting", repainting_step)
+
+
+def rolling_dice(state: Any, bar: Any, params: Any, signal: Any) -> None:
+    decide_now_and_then(state, signal, random.choice((1, -1)), bar.close)
+
+
+DICE = strategy("dice", rolling_dice)
 
 
 # What one symbol leaves behind for the next.

@@ -148,6 +148,12 @@ def test_a_list_filled_in_an_earlier_pass_gives_other_decisions_the_second_time(
     assert "SEEN (list, 240 items)" in report.outside
 
 
+def test_chance_gives_other_decisions_the_second_time(peeking: ModuleType) -> None:
+    report = audited(peeking.DICE)
+    assert check_of(report, "again").word == "DIFFERS"
+    assert "a file, the clock, chance" in shown(report)
+
+
 def test_a_signal_rewritten_later_is_not_what_was_said_then(peeking: ModuleType) -> None:
     report = audited(peeking.REPAINTING)
     findings = check_of(report, "prefix").findings

@@ -16,7 +16,7 @@ _MEANINGS = {
     ),
     "again": (
         "a second time on the same bars",
-        "the step remembers outside its state (a global, a cache, a file): keep it in `state`",
+        "the step uses what is not in its state: a global, a cache, a file, the clock, chance",
     ),
     "order": (
         "with the symbols in another order",
