@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import apsw
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from futures_agent.backtest.deciding import bars_of, decide
 from futures_agent.backtest.inputs import input_readers
+from futures_agent.backtest.loading import Period
 from futures_agent.backtest.panel import Panel, build_panel
+from futures_agent.backtest.run import run_backtest
 from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from futures_agent.compiled import kernel
 from futures_agent.errors import Refuse
+from futures_agent.market.candle import CANDLE, FULL_CANDLE, candles_from_columns
 from futures_agent.market.observation import Observation, day_text
 from futures_agent.market.sentiment import Statistic
 from futures_agent.market.timeframe import Timeframe
+from futures_agent.settings.tree import DataSettings, Settings, StrategySettings
+from futures_agent.store.candles import upsert_candles
 from futures_agent.store.database import open_writer
+from futures_agent.store.instruments import upsert_instruments
 from futures_agent.store.macro import macro_known_at, store_observations
 from futures_agent.store.sentiment import FUNDING, known_at, upsert_funding, upsert_statistic
 from futures_agent.strategy.inputs import Input
@@ -147,6 +156,27 @@ def test_steps_see_the_same_compiled_and_plain_and_what_is_silent_is_said(
     assert plain.tobytes() == compiled.tobytes()
     assert set(plain["entry"].tolist()) == {-1, 0, 1}
     assert warnings == ["input silent was never known: decided without it"]
+
+
+def test_a_run_sees_the_inputs_of_its_database(
+    db: apsw.Connection, compile_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("listening")
+    module.MINE = replace(STRATEGY, timeframes=())  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "listening", module)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(compile_cache))
+    candles = random_candles(0, DAYS * 24)
+    stored = candles_from_columns(FULL_CANDLE, **{name: candles[name] for name in CANDLE.names or ()})
+    upsert_candles(db, Timeframe.H1, "AUSDT", stored)
+    upsert_instruments(db, [instrument("AUSDT")], START_MS)
+    settings = Settings(
+        data=DataSettings(symbols=("AUSDT",), timeframes=("H1",)),
+        strategy=StrategySettings(name="listening:MINE"),
+    )
+    made = run_backtest(settings, database=Path(db.filename), period=Period(*PERIOD))
+    assert set(made.panel.inputs) == {wanted.name for wanted in INPUTS}
+    assert len(made.simulation.trades) > 0
+    assert "input silent was never known: decided without it" in made.simulation.warnings
 
 
 def test_a_panel_without_inputs_is_stepped_through_all_the_same() -> None:
