@@ -260,8 +260,12 @@ def test_nothing_left_says_what_is_stored_or_why(db: apsw.Connection, store: Sto
         "stored are 2026-01-05T00:00:00Z to 2026-01-24T23:00:00Z: choose --from and --to within",
     ):
         load(db, ["AUSDT", "BBUSDT"], Period(parse_utc("2020-01-01"), parse_utc("2020-02-01")))
-    with pytest.raises(Refuse, match=r"no symbol is left to simulate: left out, H1: gap of 7 .*; and 1 more"):
+    with pytest.raises(
+        Refuse, match="no symbol is left to simulate: 1 of 2 are left out: H1: gap of 7 candles, at most 2"
+    ):
         load(db, ["BBUSDT", "AUSDT"])
+    with pytest.raises(Refuse, match="1 of 1 are left out: no H4 candles in the period"):
+        load(db, ["BBUSDT"], Period(START, START + HOUR_MS), H1_H4)
 
 
 def test_an_unknown_symbol_is_refused_with_what_may_have_been_meant(

@@ -7,7 +7,7 @@ strategy would have traded it. To leave it out for what is known of it today wou
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -116,14 +116,10 @@ def load_candles(
     """
     if not symbols:
         raise Refuse("no symbols to simulate; check data.symbols")
-    reading = _Reading(db, period, on_symbol)
-    fate = _Fate()
-    asked = list(symbols)
-    if period.now_ms is not None:
-        asked = _judge_current(db, settings, asked, frames, period.now_ms, exchanges_own, reading, fate)
-    judge = _PastJudge(db, settings, instruments, frames, period, exchanges_own, reading, fate)
-    for symbol in asked:
-        judge(symbol)
+    reading, fate = _Reading(db, period, on_symbol), _Fate()
+    judge = _Judge(db, settings, instruments, frames, period, exchanges_own, reading, fate)
+    for symbol in symbols if period.now_ms is None else judge.current(symbols, period.now_ms):
+        judge.past(symbol)
     fit = tuple(symbol for symbol in symbols if symbol not in fate.left_out)
     if not fit:
         raise Refuse(_nothing_left(db, frames.deciding, period, symbols, fate))
@@ -181,43 +177,8 @@ class _Fate:
         return left_out + [f"{symbol} {how}" for symbol, how in self.ended.items()]
 
 
-def _judge_current(
-    db: apsw.Connection,
-    settings: DataSettings,
-    symbols: Sequence[str],
-    frames: Frames,
-    now_ms: int,
-    exchanges_own: AbstractSet[Oddity],
-    reading: _Reading,
-    fate: _Fate,
-) -> list[str]:
-    """Insist on good candles of all that trade now; return the symbols that do not, which are not judged."""
-    report = assess(
-        db,
-        settings,
-        now_ms=now_ms,
-        symbols=symbols,
-        timeframes=frames.every,
-        exchanges_own=exchanges_own,
-        read=reading,
-    )
-    if not report.passed:
-        raise Blocked(
-            f"the candles are not good: {report.faults[0]}; `agentctl data-sync` repairs them "
-            "(a past period, named with --to, needs no fresh ones)"
-        )
-    for one in report.series:
-        if one.stale:
-            fate.left_out[one.symbol] = f"{one.timeframe} candles missing or stale"
-    judged = {one.symbol for one in report.series}
-    for symbol in symbols:
-        if symbol not in judged and symbol not in report.excluded:
-            fate.left_out[symbol] = "listed too recently for a candle"
-    return list(report.excluded)
-
-
-class _PastJudge:
-    """Judges symbols one by one, as of the end of the period: each is kept or left out for itself."""
+class _Judge:
+    """Decides the fate of symbols: of all that trade now together, of the others one by one."""
 
     def __init__(
         self,
@@ -230,17 +191,44 @@ class _PastJudge:
         reading: _Reading,
         fate: _Fate,
     ) -> None:
+        self._db = db
         self._settings = settings
         self._instruments = instruments
         self._members = read_universe(db)
-        self._holes = {frame: read_holes(db, frame) for frame in frames.finest_first}
+        self._holes = {frame: read_holes(db, frame) for frame in frames.every}
         self._frames = frames
         self._end_ms = period.end_ms
         self._own = exchanges_own
         self._read = reading
         self._fate = fate
 
-    def __call__(self, symbol: str) -> None:
+    def current(self, symbols: Sequence[str], now_ms: int) -> list[str]:
+        """Insist on good candles of all that trade now; return the others, which were not judged."""
+        report = assess(
+            self._db,
+            self._settings,
+            now_ms=now_ms,
+            symbols=symbols,
+            timeframes=self._frames.every,
+            exchanges_own=self._own,
+            read=self._read,
+        )
+        if not report.passed:
+            raise Blocked(
+                f"the candles are not good: {report.faults[0]}; `agentctl data-sync` repairs them "
+                "(a past period, named with --to, needs no fresh ones)"
+            )
+        for one in report.series:
+            if one.stale:
+                self._fate.left_out[one.symbol] = f"{one.timeframe} candles missing or stale"
+        judged = {one.symbol for one in report.series}
+        for symbol in symbols:
+            if symbol not in judged and symbol not in report.excluded:
+                self._fate.left_out[symbol] = "listed too recently for a candle"
+        return list(report.excluded)
+
+    def past(self, symbol: str) -> None:
+        """Judge one symbol as of the end of the period."""
         why = self._never_tradable(symbol) or self._unfit(symbol)
         if why:
             self._fate.left_out[symbol] = why
@@ -257,9 +245,9 @@ class _PastJudge:
         """Return what is wrong with the candles of `symbol`; empty where nothing is."""
         frames = self._frames
         candles = {frame: self._read(frame, symbol) for frame in frames.finest_first}
-        lacking = [frame.name for frame in (frames.deciding, *frames.higher) if not len(candles[frame])]
+        lacking = [frame for frame in (frames.deciding, *frames.higher) if not len(candles[frame])]
         if lacking:
-            return f"no {lacking[0]} candles in the period"
+            return _no_candles(lacking[0])
         judged = judge_symbol(
             self._settings,
             symbol,
@@ -298,6 +286,10 @@ def _why_stopped(member: Member | None, instrument: Instrument) -> str:
     return "" if instrument.tradable else instrument.why_untradable
 
 
+def _no_candles(frame: Timeframe) -> str:
+    return f"no {frame.name} candles in the period"
+
+
 def _closed_by(end_ms: int, frame: Timeframe, candles: Candles) -> Candles:
     """Return the candles that have closed by `end_ms`."""
     closed = candles["timestamp"].searchsorted(end_ms - frame.ms, side="right")
@@ -307,10 +299,11 @@ def _closed_by(end_ms: int, frame: Timeframe, candles: Candles) -> Candles:
 def _nothing_left(
     db: apsw.Connection, deciding: Timeframe, period: Period, symbols: Sequence[str], fate: _Fate
 ) -> str:
-    reasons = fate.notes()
-    if any(not why.startswith("no ") for why in fate.left_out.values()):
-        more = f"; and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-        return f"no symbol is left to simulate: {reasons[0]}{more}"
+    empty = _no_candles(deciding)
+    reasons = Counter(why for why in fate.left_out.values() if why != empty)
+    if reasons:
+        ((why, count),) = reasons.most_common(1)
+        return f"no symbol is left to simulate: {count} of {len(symbols)} are left out: {why}"
     stored = stored_range(db, deciding, symbols)
     if stored is None:
         return f"no {deciding.name} candles of any of the {len(symbols)} symbols; run data-sync"
