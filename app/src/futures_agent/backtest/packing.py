@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 
 LARGEST = 2**47 - 1  # what six bytes hold with a sign; a JavaScript number holds it exactly
 
-# Looking for runs alone: the lower planes hold nothing else to find, and it takes 40 % less than level 1.
-_DEFLATE = {"level": 1, "strategy": zlib.Z_RLE}
-
 
 def pack(columns: Sequence[NDArray[np.int64]]) -> bytes:
     """Pack equally long columns; |value| ≤ `LARGEST`."""
-    packer = zlib.compressobj(**_DEFLATE)
+    # Runs alone: the lower planes hold nothing else to find, and it takes 40 % less time than all of level 1.
+    packer = zlib.compressobj(1, strategy=zlib.Z_RLE)
     parts = [packer.compress(planes_of(column)) for column in columns]
     return b"".join([*parts, packer.flush()])
 
