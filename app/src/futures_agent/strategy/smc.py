@@ -54,6 +54,7 @@ Length = Annotated[int, Meta(ge=1, le=1_000)]
 Bars = Annotated[int, Meta(ge=1, le=10_000)]
 Multiple = Annotated[float, Meta(ge=0, le=100)]
 PositiveMultiple = Annotated[float, Meta(gt=0, le=100)]
+Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,9 +68,7 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
     gap_bars: Bars = 180  # a gap that is still open is forgotten after so many
     equal_atr: Multiple = 0.1  # swings closer than this are one pool of liquidity
     setup_bars: Bars = 24  # H1 bars for which a location waits for its trigger
-    range_share: Annotated[float, Meta(gt=0, le=1)] = (
-        1.0  # longs in this lowest share of the H4 range; 1 = all
-    )
+    range_share: Share = 1.0  # a setup begins in this share of the H4 range only, longs in the lowest
     stop_buffer_atr: Multiple = 2.0  # H4 ATR beyond the structure
     min_stop_atr: PositiveMultiple = 1.0  # H4 ATR; a closer stop is moved out to it
     max_stop_atr: PositiveMultiple = 8.0  # H4 ATR; no entry where the structure lies further away
