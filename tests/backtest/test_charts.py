@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import futures_agent.backtest.charts as charts_module
-from futures_agent.backtest.charts import buy_and_hold, charts_of
+from futures_agent.backtest.charts import buy_and_hold, charts_of, newest_zones
 from futures_agent.backtest.deciding import zone_drawer
 from futures_agent.backtest.engine import simulate
 from futures_agent.backtest.panel import build_panel
@@ -161,7 +161,7 @@ def test_the_newest_zones_of_each_kind_are_kept(run, monkeypatch):
 def test_a_rare_kind_of_zone_leaves_its_room_to_the_others():
     zones = np.zeros(300, ZONE)
     zones["start"], zones["kind"] = np.arange(300), np.where(np.arange(300) < 5, 1, 0)
-    kept = charts_module.limited(zones, 100)
+    kept = newest_zones(zones, 100)
 
     assert np.count_nonzero(kept["kind"] == 1) == 5
     assert kept["start"][kept["kind"] == 0].tolist() == list(range(205, 300))
@@ -182,6 +182,20 @@ def test_a_strategy_that_fails_on_a_symbol_draws_nothing_there(run):
     assert charts.symbols[-1].count == 30
     assert charts.symbols[0].zone_count > 0
     assert charts.symbols[0].zones_failed == ""
+
+
+@pytest.mark.parametrize(("field", "value"), [("top", np.nan), ("kind", 2), ("kind", -1), ("bottom", np.inf)])
+def test_zones_that_cannot_be_drawn_are_named(run, field, value):
+    @kernel
+    def odd(state, bar, params, zones, drawn):
+        setattr(zones[0], field, value)
+        return 1
+
+    broken = msgspec.structs.replace(run.strategy, draw=odd)
+    charts = charts_of(BacktestRun(run.simulation, run.panel, broken, run.params), "traded")
+
+    assert charts.symbols[0].zone_count == 0
+    assert charts.symbols[0].zones_failed.startswith("ValueError: impossible zone (")
 
 
 def test_what_ends_the_run_ends_the_report_too(run):

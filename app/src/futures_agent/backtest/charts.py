@@ -98,7 +98,7 @@ def charts_of(run: BacktestRun, which: Which = "all", compile_cache: Path | None
     draw = zone_drawer(panel, run.strategy, run.params, compile_cache)
     symbols = []
     for index in chosen:
-        zones, failure = _drawn(draw, index)
+        zones, failure = _drawn(draw, index, len(run.strategy.zone_kinds))
         candles = _candles(panel, index, timeframe)
         symbols.append(_symbol_chart(panel.symbols[index], candles, timeframe, zones, failure))
     return Charts(
@@ -129,14 +129,24 @@ def _timeframe_that_fits(panel: Panel, chosen: Sequence[int]) -> Timeframe:
     return coarser[-1]
 
 
-def _drawn(draw: Callable[[int], NDArray[np.void]], index: int) -> tuple[NDArray[np.void], str]:
+def _drawn(draw: Callable[[int], NDArray[np.void]], index: int, kinds: int) -> tuple[NDArray[np.void], str]:
     """Return a symbol's zones; none, and why, where the strategy fails: a report is made all the same."""
     try:
-        return draw(index), ""
+        zones = draw(index)
+        _require_drawable(zones, kinds)
     except AgentError:
         raise
     except Exception as error:  # a user's code may raise anything
         return np.zeros(0, ZONE), " ".join(f"{type(error).__name__}: {error}".split())
+    return zones, ""
+
+
+def _require_drawable(zones: NDArray[np.void], kinds: int) -> None:
+    """Refuse zones of no kind, and those whose prices are no numbers or upside down."""
+    sound = (zones["kind"] >= 0) & (zones["kind"] < kinds) & (zones["bottom"] <= zones["top"])
+    sound &= np.isfinite(zones["top"]) & np.isfinite(zones["bottom"])
+    if not sound.all():
+        raise ValueError(f"impossible zone {zones[int(np.argmin(sound))]}")
 
 
 def _candles(panel: Panel, index: int, timeframe: Timeframe) -> Candles:
@@ -170,7 +180,7 @@ def _symbol_chart(
         np.minimum(opened, close) - low,
         volume,
     ]
-    kept = limited(zones, MAX_ZONES)
+    kept = newest_zones(zones, MAX_ZONES)
     return SymbolChart(
         symbol=symbol,
         count=len(candles),
@@ -196,7 +206,7 @@ def _as_integers(candles: Candles) -> tuple[int, NDArray[np.int64]]:
         if _exact(prices[:, :50], decimals) and _exact(prices, decimals):
             return decimals, _scaled(prices, decimals)
     room = math.floor(math.log10(LARGEST / highest))
-    decimals = max(0, min(room, _DIGITS - 1 - math.floor(math.log10(float(prices.min())))))
+    decimals = max(0, min(room, _DIGITS - 1 - math.floor(math.log10(float(prices[prices > 0].min())))))
     return decimals, _scaled(prices, decimals)
 
 
@@ -220,7 +230,7 @@ def _volume_codes(volume: NDArray[np.float64]) -> tuple[tuple[float, float], NDA
     return (low, high), codes
 
 
-def limited(zones: NDArray[np.void], limit: int) -> NDArray[np.void]:
+def newest_zones(zones: NDArray[np.void], limit: int) -> NDArray[np.void]:
     """Return at most `limit` zones in order of start: the same number of each kind, its newest."""
     zones = zones[np.argsort(zones["start"], kind="stable")]
     if len(zones) <= limit:

@@ -36,8 +36,8 @@ _SCRIPTS = (
 def render_report(result: BacktestResult, charts: Charts | None = None) -> str:
     """Return the report on `result` as an HTML document.
 
-    It lists the first 10,000 trades; every number covers the whole run. Without `charts` it has no candles,
-    zones and benchmark.
+    It lists the first 10,000 trades, and draws them; all numbers but those by hour of entry cover the whole
+    run. Without `charts` it has no candles, zones and benchmark.
     """
     listed = msgspec.structs.replace(result, trades=_first(result.trades, MAX_LISTED_TRADES))
     parts = {
