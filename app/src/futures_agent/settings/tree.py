@@ -327,7 +327,7 @@ class BacktestSettings(Struct, frozen=True, forbid_unknown_fields=True):
     start_time_utc: TimeOfDay = "23:30"
     late_limit_min: PositiveFloat = 10.0  # a timer start later than this is skipped
     keep_results: PositiveInt = 90
-    # Whose candles a report carries: about 60 kB per symbol and year of H1, so 4 MB a report by default.
+    # Whose candles a report carries: about 60 kB per symbol and year of H1, so 4 to 5 MB a report by default.
     report_candles: Literal["all", "traded", "none"] = "all"
 
 
