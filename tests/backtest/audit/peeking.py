@@ -49,6 +49,21 @@ def lookup_step(state: Any, bar: Any, params: Any, signal: Any) -> None:
 LOOKUP = strategy("lookup", lookup_step)
 
 
+RUNS: list[int] = []
+
+
+def tiring_step(state: Any, bar: Any, params: Any, signal: Any) -> None:
+    """Raise in every run but the first three."""
+    if state.bars == 0:
+        RUNS.append(1)
+        if len(RUNS) > 3:
+            raise RuntimeError("tired")
+    honest_step(state, bar, params, signal)
+
+
+TIRING = strategy("tiring", tiring_step)
+
+
 # A list that the first pass fills, and later passes read ahead in.
 SEEN: list[float] = []
 

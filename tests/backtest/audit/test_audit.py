@@ -37,7 +37,7 @@ def peeking(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     import peeking
 
-    for memory in (peeking.CLOSES, peeking.SEEN, peeking.LATEST, peeking.MET):
+    for memory in (peeking.CLOSES, peeking.SEEN, peeking.LATEST, peeking.MET, peeking.RUNS):
         memory.clear()
     return peeking
 
@@ -202,6 +202,33 @@ def test_a_strategy_that_decides_nothing_is_not_called_clean(peeking: ModuleType
     report = audited(peeking.SILENT)
     assert (report.verdict, report.code) == ("INCONCLUSIVE", ExitCode.FAILED)
     assert check_of(report, "prefix").word == "no entry to compare"
+
+
+def test_one_candle_is_too_little_to_be_judged(peeking: ModuleType) -> None:
+    report = audited(peeking.HONEST, panel_of({"AUSDT": random_candles(0, 1)}))
+    assert report.verdict == "INCONCLUSIVE"
+    assert check_of(report, "prefix").planned == 0
+
+
+def test_a_step_that_raises_in_a_later_run_is_told(peeking: ModuleType) -> None:
+    report = audited(
+        peeking.TIRING,
+        panel_of({"AUSDT": random_candles(0, HOURS)}),
+        resimulate=partial(simulated, peeking.HONEST, {}),
+    )
+    (found,) = check_of(report, "prefix").findings
+    assert (found.what, found.other) == ("step", "RuntimeError: tired")
+    assert report.code is ExitCode.AUDIT_FAILED
+
+
+def test_a_simulation_that_fails_without_the_future_is_told(peeking: ModuleType) -> None:
+    def resimulate(panel: Panel, compile_cache: Path | None) -> Simulation:
+        if len(panel.timeline) < HOURS:
+            raise Refuse("strategy honest failed on every symbol")
+        return simulated(peeking.HONEST, {}, panel, compile_cache)
+
+    (found,) = check_of(audited(peeking.HONEST, resimulate=resimulate), "account").findings
+    assert found.text.startswith("account: step raised: nothing, but strategy honest failed on every symbol")
 
 
 def test_symbols_on_which_the_step_raises_are_left_out(peeking: ModuleType) -> None:

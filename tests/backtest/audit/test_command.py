@@ -83,6 +83,21 @@ def test_no_audit_while_recovery_holds_the_database(settings: Settings) -> None:
         run_audit(Effective(settings, {}), PERIOD)
 
 
+@pytest.mark.parametrize("option", [["--json"], ["--seed", "3"]])
+def test_options_of_an_audit_need_one(option: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "futures_agent.cli", "backtest", *option],
+        env={**os.environ, "AGENT_CONFIG": os.devnull, "AGENT_PATHS__STATE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        ExitCode.CONFIG,
+        "agentctl: --seed, --json: only with --audit; add it, or leave them out\n",
+    )
+
+
 def test_a_peek_ends_with_its_own_exit_code_on_the_command_line(settings: Settings) -> None:
     here = Path(__file__).parent
     done = subprocess.run(

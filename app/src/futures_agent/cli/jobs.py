@@ -17,6 +17,7 @@ from futures_agent.cli.frame import (
     symbols_of,
     timeframes_of,
 )
+from futures_agent.errors import Refuse
 from futures_agent.program.slices import in_own_slice
 
 
@@ -100,6 +101,8 @@ def backtest(
     from futures_agent.clock import parse_utc
     from futures_agent.jobs import backtest as job
 
+    if not audit and (as_json or seed is not None):
+        raise Refuse("--seed, --json: only with --audit; add it, or leave them out")
     in_own_slice(job.NAME)
     assigned = setting or []
     request = Request(

@@ -230,7 +230,12 @@ def _account(panel: Panel, rng: random.Random, cuts: int, resimulate: Callable[[
         part = cut_panel(panel, cut)
         until = undisturbed_until(panel, part)
         check.compared(engaged=bool((whole.trades["entry_time"] <= until).any()))
-        for found in account_differences(whole, resimulate(part), until):
+        try:
+            differences = list(account_differences(whole, resimulate(part), until))
+        except Refuse as error:  # the step raises on every symbol, though not on all their bars
+            check.add(_finding(None, "step", Difference(0, "raised", "nothing", str(error)), None, cut))
+            break
+        for found in differences:
             check.add(_account_finding(found, cut))
         if check.findings:  # one difference leads to others
             break
@@ -247,7 +252,9 @@ def _enters(signals: NDArray[np.void]) -> bool:
     return bool((signals["entry"] != 0).any())
 
 
-def _finding(symbol: str, what: str, found: Difference, bar: np.void | None, cut: int | None) -> Finding:
+def _finding(
+    symbol: str | None, what: str, found: Difference, bar: np.void | None, cut: int | None
+) -> Finding:
     return Finding(
         symbol=symbol,
         timeframe=None if bar is None else _NAMES[int(bar["timeframe_ms"])],
