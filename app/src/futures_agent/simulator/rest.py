@@ -12,20 +12,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from futures_agent.simulator.faults import exchange_error, refusal_body
+from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.venue import Venue
 from futures_agent.simulator.weights import Verdict
 
 Params = Mapping[str, str]
 _JSON = "application/json;charset=UTF-8"
-
-
-class VenueError(Exception):
-    """A definite refusal, answered with the exchange's code and text."""
-
-    def __init__(self, code: int, text: str, *, status: int = 400) -> None:
-        super().__init__(text)
-        self.code = code
-        self.status = status
 
 
 @dataclass(frozen=True)
@@ -127,7 +119,7 @@ def mandatory(params: Params, name: str) -> str:
         -1102 when it is missing or empty.
     """
     if not params.get(name):
-        raise VenueError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+        raise refusal(-1102, name)
     return params[name]
 
 
@@ -143,7 +135,7 @@ def whole_number(params: Params, name: str) -> int | None:
     if text is None:
         return None
     if text == "":
-        raise VenueError(-1105, f"Parameter '{name}' was empty.")
+        raise refusal(-1105, name)
     if not text.removeprefix("-").isdecimal() or len(text) > 18 or not text.isascii():
-        raise VenueError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+        raise refusal(-1102, name)
     return int(text)

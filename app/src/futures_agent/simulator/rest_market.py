@@ -9,7 +9,8 @@ from futures_agent.clock import MINUTE_MS
 from futures_agent.market.candle import Candles
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.simulator.listing import Listing
-from futures_agent.simulator.rest import Endpoint, Params, VenueError, mandatory, whole_number
+from futures_agent.simulator.refusal import refusal
+from futures_agent.simulator.rest import Endpoint, Params, mandatory, whole_number
 from futures_agent.simulator.venue import Venue
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 500, 1500
@@ -50,19 +51,19 @@ def klines(venue: Venue, params: Params, now_ms: int) -> bytes:
     start_ms, end_ms = whole_number(params, "startTime"), whole_number(params, "endTime")
     listing = venue.market.listings.get(symbol)
     if listing is None:
-        raise VenueError(-1121, "Invalid symbol.")
+        raise refusal(-1121)
     timeframe = _INTERVALS.get(interval)
     if timeframe is None:
-        raise VenueError(-1120, "Invalid interval.")
+        raise refusal(-1120)
     for name, value, least, most in (
         ("limit", limit, 1, LARGEST_LIMIT),
         ("startTime", start_ms, 0, None),
         ("endTime", end_ms, 0, None),
     ):
         if value is not None and (value < least or (most is not None and value > most)):
-            raise VenueError(-1130, f"Data sent for parameter '{name}' is not valid.")
+            raise refusal(-1130, name)
     if start_ms is not None and end_ms is not None and start_ms > end_ms:
-        raise VenueError(-1023, "Start time is greater than end time.")
+        raise refusal(-1023)
     candles = venue.market.page(
         symbol, timeframe, now_ms, start_ms=start_ms, end_ms=end_ms, limit=limit or DEFAULT_LIMIT
     )

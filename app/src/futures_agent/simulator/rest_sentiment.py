@@ -14,7 +14,8 @@ import numpy as np
 
 from futures_agent.clock import DAY_MS
 from futures_agent.market.sentiment import PERIODS_MS, Statistic
-from futures_agent.simulator.rest import Endpoint, Params, VenueError, mandatory, whole_number
+from futures_agent.simulator.refusal import VenueError, refusal
+from futures_agent.simulator.rest import Endpoint, Params, mandatory, whole_number
 from futures_agent.simulator.venue import FUNDING_POOL, STATISTICS_POOL, Venue
 
 KEPT_MS = 30 * DAY_MS  # statistics older than this do not exist
@@ -77,7 +78,7 @@ def _statistic(statistic: Statistic) -> Callable[[Venue, Params, int], bytes]:
         symbol = _symbol(venue, params)
         step = PERIODS_MS.get(mandatory(params, "period"))
         if step is None:
-            raise VenueError(-1130, "Data sent for parameter 'period' is not valid.")
+            raise refusal(-1130, "period")
         limit = _limit(params, STATISTICS_LIMIT, STATISTICS_LARGEST)
         start_ms, end_ms = _bounds(params)
         if start_ms is not None and start_ms < now_ms - KEPT_MS:
@@ -136,21 +137,21 @@ def _rows(statistic: Statistic, symbol: str, rows: Any) -> bytes:
 def _symbol(venue: Venue, params: Params) -> str:
     symbol = mandatory(params, "symbol")
     if symbol not in venue.market.listings:
-        raise VenueError(-1121, "Invalid symbol.")
+        raise refusal(-1121)
     return symbol
 
 
 def _bounds(params: Params) -> tuple[int | None, int | None]:
     start_ms, end_ms = whole_number(params, "startTime"), whole_number(params, "endTime")
     if start_ms is not None and end_ms is not None and start_ms > end_ms:
-        raise VenueError(-1023, "Start time is greater than end time.")
+        raise refusal(-1023)
     return start_ms, end_ms
 
 
 def _limit(params: Params, usual: int, largest: int) -> int:
     limit = whole_number(params, "limit")
     if limit is not None and not 1 <= limit <= largest:
-        raise VenueError(-1130, "Data sent for parameter 'limit' is not valid.")
+        raise refusal(-1130, "limit")
     return limit or usual
 
 
