@@ -210,13 +210,15 @@ def test_one_candle_is_too_little_to_be_judged(peeking: ModuleType) -> None:
     assert check_of(report, "prefix").planned == 0
 
 
-def test_a_step_that_raises_in_a_later_run_is_told(peeking: ModuleType) -> None:
+@pytest.mark.parametrize(("runs", "name"), [(1, "again"), (2, "order"), (3, "prefix")])
+def test_a_step_that_raises_in_a_later_run_is_told(peeking: ModuleType, runs: int, name: str) -> None:
+    peeking.RUNS.extend([1] * (3 - runs))
     report = audited(
         peeking.TIRING,
         panel_of({"AUSDT": random_candles(0, HOURS)}),
         resimulate=partial(simulated, peeking.HONEST, {}),
     )
-    (found,) = check_of(report, "prefix").findings
+    (found,) = check_of(report, name).findings
     assert (found.what, found.other) == ("step", "RuntimeError: tired")
     assert report.code is ExitCode.AUDIT_FAILED
 

@@ -86,16 +86,7 @@ def audit(
     chosen = sorted(rng.sample(range(len(panel.symbols)), min(sampling.symbols, len(panel.symbols))))
     subject = _Subject(pick_symbols(panel, chosen), strategy, Tracer(strategy, params, compile_cache))
     again, first_runs, failures = _first_runs(subject)
-    prefix, order, calendar = Check(name="prefix"), Check(name="order"), Check(name="calendar")
-    share = -(-sampling.truncations // len(first_runs))
-    for done, index in enumerate(reversed(first_runs), start=1):
-        whole = subject.run(subject.bars(index))
-        _compare(subject, order, index, first_runs[index], whole.without_states)
-        for cut in _cuts(rng, subject.panel.candles.of(index)["timestamp"], subject.panel.timeframe, share):
-            _compare_cut(subject, prefix, index, whole, cut)
-        _compare_moved(subject, calendar, index, whole)
-        if on_progress is not None:
-            on_progress("audit", done, len(first_runs))
+    prefix, order, calendar = _later_runs(subject, first_runs, rng, sampling.truncations, on_progress)
     checks = [prefix, again, order]
     if compile_cache is not None and is_kernel(strategy.step):
         plain = Tracer(strategy, params, None)
@@ -113,14 +104,7 @@ def audit(
         features=count_numbers(strategy.state),
         compared_every=max(each.every for each in first_runs.values()),
         checks=(*checks, calendar),
-        outside=tuple(
-            {
-                name: 0
-                for function in (strategy.step, strategy.observe)
-                if function
-                for name in outside_data(function)
-            }
-        ),
+        outside=tuple(outside_data(strategy.step, *([strategy.observe] if strategy.observe else []))),
         failures=tuple(failures),
     )
 
@@ -157,6 +141,28 @@ def _first_runs(subject: _Subject) -> tuple[Check, dict[int, Trace], list[str]]:
     return again, first_runs, failures
 
 
+def _later_runs(
+    subject: _Subject,
+    first_runs: dict[int, Trace],
+    rng: random.Random,
+    truncations: int,
+    on_progress: OnProgress | None,
+) -> tuple[Check, Check, Check]:
+    """Run the symbols in reverse, whole, cut and moved; return the checks prefix, order and calendar."""
+    prefix, order, calendar = Check(name="prefix"), Check(name="order"), Check(name="calendar")
+    share = -(-truncations // len(first_runs))
+    for done, index in enumerate(reversed(first_runs), start=1):
+        bars, opens = subject.bars(index), subject.panel.candles.of(index)["timestamp"]
+        whole = _compare(subject, order, index, first_runs[index], partial(subject.run, bars))
+        if whole is not None:
+            for cut in _cuts(rng, opens, subject.panel.timeframe, share):
+                _compare_cut(subject, prefix, index, whole, cut)
+            _compare_moved(subject, calendar, index, whole)
+        if on_progress is not None:
+            on_progress("audit", done, len(first_runs))
+    return prefix, order, calendar
+
+
 def _compare(
     subject: _Subject,
     check: Check,
@@ -164,8 +170,11 @@ def _compare(
     whole: Trace,
     rerun: Callable[[], Trace],
     cut: int | None = None,
-) -> None:
-    """Run again, and add to `check` the first feature and the first decision that are not the same."""
+) -> Trace | None:
+    """Run again, and add to `check` the first feature and the first decision that are not the same.
+
+    It returns what was run, None where the step raised.
+    """
     symbol = subject.panel.symbols[index]
     try:
         other = rerun()
@@ -174,7 +183,7 @@ def _compare(
     except Exception as error:
         check.compared(engaged=True)
         check.add(_finding(symbol, "step", Difference(0, "raised", "nothing", _sentence(error)), None, cut))
-        return
+        return None
     check.compared(engaged=_enters(other.signals))
     for what, first, second, every in (
         ("feature", whole.states, other.states, whole.every),
@@ -183,6 +192,7 @@ def _compare(
         found = first_difference(first, second)
         if found is not None:
             check.add(_finding(symbol, what, found, whole.bars[found.row * every], cut))
+    return other
 
 
 def _compare_cut(subject: _Subject, check: Check, index: int, whole: Trace, cut: int) -> None:

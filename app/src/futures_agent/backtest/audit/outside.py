@@ -16,26 +16,23 @@ _LARGEST_TUPLE = 64  # a longer one is a table
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
 
 
-def outside_data(step: Callable[..., Any]) -> Iterator[str]:
-    """Yield "NAME (type, size)" for everything that `step`, and what it calls, reads besides constants.
+def outside_data(*functions: Callable[..., Any]) -> Iterator[str]:
+    """Yield "NAME (type, size)" for everything that `functions`, and what they call, read besides constants.
 
-    Followed are Python functions that are not part of an installed library. A module that the step names
-    is looked into only for the names that the step uses.
+    Followed are Python functions that are not part of an installed library. A module that a function names
+    is looked into only for the names that the function uses.
     """
-    if not isinstance(step, FunctionType):
-        yield _described(getattr(step, "__name__", "step"), step)
-        return
-    seen: set[int] = {id(step)}
-    waiting: list[FunctionType] = [step]
+    waiting = [(getattr(function, "__name__", "step"), function) for function in functions]
+    seen: set[int] = set()
     while waiting:
-        for name, value in _reached(waiting.pop()):
-            if id(value) in seen:
-                continue
-            seen.add(id(value))
-            if isinstance(value, FunctionType):
-                waiting.append(value)
-            elif not _harmless(value):
-                yield _described(name, value)
+        name, value = waiting.pop(0)
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, FunctionType):
+            waiting += _reached(value)
+        elif not _harmless(value):
+            yield _described(name, value)
 
 
 def _reached(function: FunctionType) -> Iterator[tuple[str, Any]]:
