@@ -1,6 +1,111 @@
-"""A refusal as the exchange words it; the venue's rules raise it, its endpoints answer it."""
+"""What the exchange says when it refuses: codes, texts and HTTP status, as its clients see them.
+
+Source: the exchange's page of error codes (USDⓈ-M futures); the wording of some from live answers.
+"""
 
 from __future__ import annotations
+
+# `{}` takes the values given to `refusal`, in order.
+_TEXTS = {
+    -1013: "INVALID_MESSAGE.",
+    -1015: "Too many new orders; current limit is {} orders per {}.",
+    -1023: "Start time is greater than end time.",
+    -1100: "Illegal characters found in parameter '{}'; legal range is '{}'.",
+    -1101: "Too many parameters sent for this endpoint.",
+    -1102: "Mandatory parameter '{}' was not sent, was empty/null, or malformed.",
+    -1103: "An unknown parameter was sent.",
+    -1104: "Not all sent parameters were read.",
+    -1105: "Parameter '{}' was empty.",
+    -1106: "Parameter '{}' sent when not required.",
+    -1111: "Precision is over the maximum defined for this asset.",
+    -1115: "Invalid timeInForce.",
+    -1116: "Invalid orderType.",
+    -1117: "Invalid side.",
+    -1120: "Invalid interval.",
+    -1121: "Invalid symbol.",
+    -1122: "Invalid symbol status.",
+    -1125: "This listenKey does not exist.",
+    -1127: "Lookup interval is too big.",
+    -1128: "Combination of optional parameters invalid.",
+    -1130: "Data sent for parameter '{}' is not valid.",
+    -1136: "Invalid newOrderRespType",
+    -2010: "NEW_ORDER_REJECTED",
+    -2011: "Unknown order sent.",
+    -2013: "Order does not exist.",
+    -2014: "API-key format invalid.",
+    -2015: "Invalid API-key, IP, or permissions for action.",
+    -2018: "Balance is insufficient.",
+    -2019: "Margin is insufficient.",
+    -2020: "Unable to fill.",
+    -2021: "Order would immediately trigger.",
+    -2022: "ReduceOnly Order is rejected.",
+    -2024: "Position is not sufficient.",
+    -2025: "Reach max open order limit.",
+    -2026: "This OrderType is not supported when reduceOnly.",
+    -2027: "Exceeded the maximum allowable position at current leverage.",
+    -2028: "Leverage is smaller than permitted: insufficient margin balance.",
+    -4001: "Price less than 0.",
+    -4002: "Price greater than max price.",
+    -4003: "Quantity less than zero.",
+    -4004: "Quantity less than min quantity.",
+    -4005: "Quantity greater than max quantity.",
+    -4013: "Price less than min price.",
+    -4014: "Price not increased by tick size.",
+    -4015: "Client order id length should not be more than 36 chars",
+    -4016: "Price is higher than mark price multiplier cap.",
+    -4023: "Qty not increased by step size.",
+    -4024: "Price is lower than mark price multiplier floor.",
+    -4028: "Leverage {} is not valid",
+    -4045: "Reach max stop order limit.",
+    -4046: "No need to change margin type.",
+    -4047: "Margin type cannot be changed if there exists open orders.",
+    -4048: "Margin type cannot be changed if there exists position.",
+    -4050: "Cross balance insufficient.",
+    -4051: "Isolated balance insufficient.",
+    -4054: "Cannot add position margin: position is 0.",
+    -4055: "Amount must be positive.",
+    -4059: "No need to change position side.",
+    -4060: "Invalid position side.",
+    -4061: "Order's position side does not match user's setting.",
+    -4062: "Invalid or improper reduceOnly value.",
+    -4067: "Position side cannot be changed if there exists open orders.",
+    -4068: "Position side cannot be changed if there exists position.",
+    -4116: "clientOrderId is duplicated.",
+    -4117: "stop order is triggering",
+    -4118: "ReduceOnly Order Failed. Please check your existing position and open orders",
+    -4120: "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.",
+    -4130: "An open stop or take profit order with GTE and closePosition in the direction is existing.",
+    -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit",
+    -4135: "Invalid activation price",
+    -4137: "Quantity must be zero with closePosition equals true",
+    -4138: "Reduce only must be true with closePosition equals true",
+    -4140: "Invalid symbol status for opening position",
+    -4141: "Symbol is closed",
+    -4144: "Invalid pair",
+    -4161: "Leverage reduction is not supported in Isolated Margin Mode with open positions",
+    -4164: "Order's notional must be no smaller than {} (unless you choose reduce only)",
+    -4165: "Maximum time interval is {} days",
+    -4183: "Price is higher than stop price multiplier cap. Limit price can't be higher than {}.",
+    -4184: "Price is lower than stop price multiplier floor. Limit price can't be lower than {}.",
+    -4400: "Futures Trading Quantitative Rules violated, only reduceOnly order is allowed, "
+    "please try again later.",
+    -4509: "Time in Force (TIF) GTE can only be used with open positions. "
+    "Please ensure that positions are available.",
+    -5021: "Due to the order could not be filled immediately, the FOK order has been rejected.",
+    -5022: "Due to the order could not be executed as maker, the Post Only order will be rejected.",
+    -5024: "Symbol is not in trading status. Order amendment is not permitted.",
+    -5025: "Only limit order is supported.",
+    -5026: "Exceed maximum modify order limit.",
+    -5027: "No need to modify the order.",
+    -5028: "Timestamp for this request is outside of the ME recvWindow.",
+    -5029: "Order's notional must be no smaller than {}",
+    -5037: "Invalid price match",
+    -5038: "Price match only supports order type: LIMIT, STOP AND TAKE_PROFIT",
+    -5041: "No depth matches this BBO order",
+    -5043: "A pending modification already exists for this order.",
+    -5047: "Failed to modify the order: the original order is not reduce-only.",
+}
+_STATUS = {-1015: 429, -2014: 401, -2015: 401}
 
 
 class VenueError(Exception):
@@ -10,3 +115,8 @@ class VenueError(Exception):
         super().__init__(text)
         self.code = code
         self.status = status
+
+
+def refusal(code: int, *values: object) -> VenueError:
+    """Return the refusal of that code in the exchange's words; `values` go into its text, in order."""
+    return VenueError(code, _TEXTS[code].format(*values), status=_STATUS.get(code, 400))

@@ -13,7 +13,6 @@ from starlette.types import Receive, Scope, Send
 
 from futures_agent.simulator.faults import exchange_error, refusal_body
 from futures_agent.simulator.refusal import VenueError, refusal
-from futures_agent.simulator.refusal import VenueError as VenueError  # part of what endpoints import here
 from futures_agent.simulator.venue import Venue
 from futures_agent.simulator.weights import Verdict
 
