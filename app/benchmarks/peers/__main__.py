@@ -3,10 +3,9 @@
 Run from `app/`: `python -m benchmarks.peers [PEER=PYTHON …]`. backtesting.py always runs; any other peer
 (nautilus, freqtrade) where the Python of an environment that has it is named: docs/benchmarks.md.
 All are timed as whole processes, ours and backtesting.py three times in turn, the others once: they take
-minutes. Ours is `agentctl backtest`: database, validation, simulation,
-JSON result and HTML report on disk. The peers load arrays from one .npz file and write nothing.
-The trades are the same but for positions open at the end, which is all that the net results of ours and
-backtesting.py differ by. The bar: at least 3 times as fast as backtesting.py.
+minutes. Ours is `agentctl backtest`: database, validation, simulation, JSON result and HTML report on
+disk. The peers load arrays from one .npz file and print a tally. The number of trades is the same, and what
+the net results differ by is known: docs/benchmarks.md. The bar: at least 3 times as fast as backtesting.py.
 """
 
 from __future__ import annotations
