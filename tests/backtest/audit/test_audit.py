@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -104,6 +105,7 @@ def test_an_honest_strategy_is_clean(peeking: ModuleType) -> None:
         ("order", 3, 3),
         ("account", 5, 5),
         ("calendar", 3, 3),
+        ("foresight", 3, 3),
     ]
     assert (report.bars, report.features, report.outside) == (3 * HOURS, 2, ())
 
@@ -128,14 +130,19 @@ def test_a_compiled_strategy_with_everything_at_work_is_clean(compile_cache: Pat
 
 
 def test_a_table_read_ahead_moves_with_the_calendar_and_is_named(peeking: ModuleType) -> None:
-    for series in candles().values():
-        peeking.CLOSES.update(zip(series["timestamp"].tolist(), series["close"].tolist(), strict=True))
-    report = audited(peeking.LOOKUP)
-    assert differing(report) == {"calendar"}
+    series = random_candles(0, HOURS)
+    peeking.CLOSES.update(zip(series["timestamp"].tolist(), series["close"].tolist(), strict=True))
+    report = audited(peeking.LOOKUP, panel_of({"AUSDT": series}))
+    assert differing(report) == {"calendar", "foresight"}
     assert report.outside == (f"CLOSES (dict, {HOURS} items)",)
     assert report.code is ExitCode.OK
-    assert report.verdict == "CLEAN, BUT FOR 2 WARNINGS"
+    assert report.verdict == "CLEAN, BUT FOR 3 WARNINGS"
     assert "the step decides by the date" in shown(report)
+    (found,) = check_of(report, "foresight").findings
+    assert re.fullmatch(
+        r"all symbols: foresight 1 bar ahead: 47 of 47 entries right, but about half are by chance",
+        found.text,
+    )
 
 
 def test_a_list_filled_in_an_earlier_pass_gives_other_decisions_the_second_time(peeking: ModuleType) -> None:

@@ -61,7 +61,8 @@ def test_an_audit_prints_what_it_compared_and_writes_nothing(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "audit of ema_cross: 2 of 2 symbols, 720 bars, 8 numbers of state, seed 5"
     assert [line.split()[:2] for line in lines[1:-1]] == [
-        [name, "same"] for name in ("prefix", "again", "order", "compiled", "account", "calendar")
+        [name, "same"]
+        for name in ("prefix", "again", "order", "compiled", "account", "calendar", "foresight")
     ]
     assert lines[-1] == "audit CLEAN: every bar, feature, decision and trade was the same without the future"
     assert not settings.paths.results.exists()

@@ -22,6 +22,7 @@ from futures_agent.backtest.audit.account import (
     undisturbed_until,
 )
 from futures_agent.backtest.audit.cutting import cut_panel, moved_panel, pick_symbols
+from futures_agent.backtest.audit.foresight import HORIZONS, entries_judged, is_too_good
 from futures_agent.backtest.audit.outside import outside_data
 from futures_agent.backtest.audit.report import AuditReport, Check, Finding
 from futures_agent.backtest.audit.tracing import (
@@ -103,7 +104,7 @@ def audit(
         bars=sum(len(each.bars) for each in first_runs.values()),
         features=count_numbers(strategy.state),
         compared_every=max(each.every for each in first_runs.values()),
-        checks=(*checks, calendar),
+        checks=(*checks, calendar, _foresight(subject, first_runs)),
         outside=tuple(outside_data(strategy.step, *([strategy.observe] if strategy.observe else []))),
         failures=tuple(failures),
     )
@@ -248,6 +249,28 @@ def _account(panel: Panel, rng: random.Random, cuts: int, resimulate: Callable[[
         for found in differences:
             check.add(_account_finding(found, cut))
         if check.findings:  # one difference leads to others
+            break
+    return check
+
+
+def _foresight(subject: _Subject, runs: dict[int, Trace]) -> Check:
+    """Count how often price went the way of the entries, some bars later."""
+    check = Check(name="foresight")
+    for horizon in HORIZONS:
+        right, judged = 0, 0
+        for run in runs.values():
+            deciding = run.bars["timeframe_ms"] == subject.panel.timeframe.ms
+            counts = entries_judged(run.signals["entry"][deciding], run.bars["close"][deciding], horizon)
+            right, judged = right + counts[0], judged + counts[1]
+        check.compared(engaged=judged > 0)
+        if is_too_good(right, judged):
+            ahead = Difference(
+                0,
+                f"{horizon} bar{'s' * (horizon > 1)} ahead",
+                f"{right} of {judged} entries right",
+                "about half are by chance",
+            )
+            check.add(_finding(None, "foresight", ahead, None, None))
             break
     return check
 

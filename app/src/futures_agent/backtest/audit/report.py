@@ -34,18 +34,22 @@ _MEANINGS = {
         "52 weeks earlier",
         "the step decides by the date (months, a table, a file): what it looks up must have been known then",
     ),
+    "foresight": (
+        "how often price went the way of an entry",
+        "too good to be true: look for a table or a file that holds what came later",
+    ),
 }
-WARNINGS = frozenset({"calendar"})
+WARNINGS = frozenset({"calendar", "foresight"})
 
 
 class Finding(Struct, frozen=True, kw_only=True):
     """The first place at which two runs that should be the same are not."""
 
-    symbol: str | None  # None: the account
+    symbol: str | None  # None: the account, or all symbols
     timeframe: str | None
     bar: str | None  # open time, UTC; None: the step raised
     what: str  # bar: what it was shown; feature: its state; decision: its signal; step: it raised;
-    # entry, exit, equity: of the account
+    # entry, exit, equity: of the account; foresight
     field: str
     whole: bool | int | float | str  # in the run over all bars
     other: bool | int | float | str
@@ -54,7 +58,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """One line for a person."""
-        place = " ".join(part for part in (self.symbol or "account", self.timeframe) if part)
+        whose = self.symbol or ("all symbols" if self.what == "foresight" else "account")
+        place = " ".join(part for part in (whose, self.timeframe) if part)
         when = f", bar of {self.bar}" if self.bar else ""
         known = f" with what was known at {self.cut}" if self.cut else ""
         return (
