@@ -65,7 +65,7 @@ system:
 
 BENCHMARKS := store_read table_sizes backtest_speed peers sync import_candles backup
 bench: $(VENV)/.develop ## speed and memory against their bars, next to backtesting.py
-	cd app; missed=; for one in $(BENCHMARKS); do \
+	@cd app; missed=; for one in $(BENCHMARKS); do \
 	  printf '\n%s\n' "── $$one"; ../$(BIN)/python -m benchmarks.$$one || missed="$$missed $$one"; \
 	done; [ -z "$$missed" ] || { printf '\n%s\n' "missed a bar:$$missed"; exit 1; }
 
