@@ -44,6 +44,17 @@ class Market:
         final = self._source.series(symbol, timeframe, now_ms)
         return final[: np.searchsorted(final["timestamp"], now_ms - timeframe.ms, side="right")]
 
+    def final(self, symbol: str, timeframe: Timeframe, until_ms: int) -> Candles:
+        """Return the candles opened at or before `until_ms` as they will be at their close.
+
+        They know the future: only the venue itself, which lets it happen, may look at them.
+        """
+        return self._source.series(symbol, timeframe, until_ms)
+
+    def inside(self, symbol: str, timeframe: Timeframe, open_ms: int) -> tuple[Timeframe, Candles]:
+        """Return the finest final candles that tile the bar opened at `open_ms`, which must exist."""
+        return self._source.inside(symbol, timeframe, open_ms)
+
     def forming(self, symbol: str, timeframe: Timeframe, now_ms: int) -> Candles:
         """Return the candle that is open at `now_ms`, as an array of one, or of none."""
         open_ms = timeframe.open_of(now_ms)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from futures_agent.market.candle import FULL_CANDLE, Candles
 from futures_agent.market.timeframe import Timeframe
 
-# Share of the bar's length after which its first and its second extreme have been traded.
-_FIRST_EXTREME, _SECOND_EXTREME = 0.3, 0.7
+# Shares of a bar's length at which its path is at the prices of `path_of`.
+PATH_TIMES = (0.0, 0.3, 0.7, 1.0)
 
 
 @dataclass(frozen=True)
@@ -84,18 +84,25 @@ def forming(final: np.void, length_ms: int, elapsed_ms: int, grid: Grid) -> Cand
         Length of the bar, and the part of it that has passed, 0 <= elapsed_ms < length_ms.
     """
     share = elapsed_ms / length_ms
-    rising = final["close"] >= final["open"]
-    extremes = (final["low"], final["high"]) if rising else (final["high"], final["low"])
-    times = (0.0, _FIRST_EXTREME, _SECOND_EXTREME, 1.0)
-    prices = (final["open"], *extremes, final["close"])
-    price = on_grid(np.interp(share, times, prices), grid.price)
-    seen = [float(p) for t, p in zip(times, prices, strict=True) if t <= share] + [price]
+    prices = path_of(final)
+    price = on_grid(np.interp(share, PATH_TIMES, prices), grid.price)
+    seen = [p for t, p in zip(PATH_TIMES, prices, strict=True) if t <= share] + [price]
     candle = np.array([final], dtype=FULL_CANDLE)
     candle["high"], candle["low"], candle["close"] = max(seen), min(seen), price
     candle["trades"] = int(final["trades"] * share)
     for name, decimals in _volume_decimals(grid):
         candle[name] = np.floor(final[name] * 10.0**decimals * share) / 10.0**decimals
     return candle
+
+
+def path_of(final: np.void) -> tuple[float, float, float, float]:
+    """Return the corners of the price's path through a bar: open, both extremes, close.
+
+    The extreme against the bar's direction comes first; between the corners, at the shares PATH_TIMES of
+    the bar's length, the price runs in straight lines.
+    """
+    opening, high, low, close = (float(final[name]) for name in ("open", "high", "low", "close"))
+    return (opening, low, high, close) if close >= opening else (opening, high, low, close)
 
 
 def _volume_decimals(grid: Grid) -> tuple[tuple[str, int], ...]:
