@@ -21,6 +21,27 @@ _JSON = "application/json;charset=UTF-8"
 
 
 @dataclass(frozen=True)
+class Sent:
+    """One request as it came; `query` and `body` still percent-encoded.
+
+    Attributes
+    ----------
+    params : mapping
+        The parameters of the query.
+    client : str
+        Address it came from.
+    api_key : str, optional
+        The header X-MBX-APIKEY.
+    """
+
+    params: Params
+    query: str = ""
+    body: str = ""
+    client: str = ""
+    api_key: str | None = None
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """One endpoint.
 
@@ -41,6 +62,16 @@ class Endpoint:
     answer: Callable[[Venue, Params, int], bytes]
     pool: str = ""
 
+    def perform(self, venue: Venue, sent: Sent, now_ms: int, headers: dict[str, str]) -> bytes:
+        """Return the body of the answer; may add to the `headers` of a good one.
+
+        Raises
+        ------
+        VenueError
+            The venue refuses.
+        """
+        return self.answer(venue, sent.params, now_ms)
+
 
 def rest_routes(venue: Venue, endpoints: Sequence[Endpoint]) -> list[Route]:
     """Return the routes of `endpoints`; every other path and method is refused the exchange's way."""
@@ -53,17 +84,17 @@ def rest_routes(venue: Venue, endpoints: Sequence[Endpoint]) -> list[Route]:
 
 
 async def _respond(venue: Venue, endpoint: Endpoint | None, request: Request) -> Response:
+    sent = await _read(request)
     # Half of the latency on the way in, half on the way out: a client that assumes so measures the
     # clock's offset rightly.
     await travel(venue.latency_ms / 2)
-    path, params, now_ms = request.url.path, request.query_params, venue.clock.now_ms()
-    client = request.client.host if request.client else ""
+    path, now_ms = request.url.path, venue.clock.now_ms()
     limiter = venue.pools[endpoint.pool] if endpoint and endpoint.pool else venue.limiter
     if limiter is venue.limiter:
-        verdict = limiter.admit(client, endpoint.weight(params) if endpoint else 1, now_ms)
+        verdict = limiter.admit(sent.client, endpoint.weight(sent.params) if endpoint else 1, now_ms)
         headers = {"X-MBX-USED-WEIGHT-1M": str(verdict.used)}
     else:  # what it uses of a pool, the exchange does not tell
-        verdict = venue.limiter.ban(client, now_ms) or limiter.admit(client, 1, now_ms)
+        verdict = venue.limiter.ban(sent.client, now_ms) or limiter.admit(sent.client, 1, now_ms)
         headers = {}
     fault = None
     if verdict.status != 200:
@@ -76,7 +107,7 @@ async def _respond(venue: Venue, endpoint: Endpoint | None, request: Request) ->
         try:
             if endpoint is None:
                 raise VenueError(-5000, f"Path {path}, Method {request.method} is invalid", status=404)
-            status, body = 200, endpoint.answer(venue, params, now_ms)
+            status, body = 200, endpoint.perform(venue, sent, now_ms, headers)
             if fault:
                 body = fault.spoilt(body)
                 await travel(fault.delay_ms if fault.how == "late" else 0)
@@ -86,6 +117,17 @@ async def _respond(venue: Venue, endpoint: Endpoint | None, request: Request) ->
     await travel(venue.latency_ms / 2)
     kind = _BrokenOff if fault and fault.how == "broken off" else Response
     return kind(body, status, headers, media_type="text/html" if body[:1] == b"<" else _JSON)
+
+
+async def _read(request: Request) -> Sent:
+    raw = b"" if request.method == "GET" else await request.body()
+    return Sent(
+        params=request.query_params,
+        query=request.scope["query_string"].decode("latin-1"),
+        body=raw.decode("latin-1"),
+        client=request.client.host if request.client else "",
+        api_key=request.headers.get("X-MBX-APIKEY"),
+    )
 
 
 class _BrokenOff(Response):

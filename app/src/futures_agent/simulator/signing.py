@@ -62,11 +62,11 @@ def signature_is_valid(secret: str, payload: str, signature: str) -> bool:
     secret : str
         The secret of an HMAC key, or the public key (PEM) of an RSA or Ed25519 key.
     payload : str
-        What was signed, ASCII.
+        What was signed, one character per byte.
     signature : str
         HMAC-SHA256 as hexadecimal in either case; RSA (PKCS #1 v1.5, SHA-256) and Ed25519 as base64.
     """
-    message = payload.encode()
+    message = payload.encode("latin-1")
     if not secret.startswith(_PEM):
         expected = hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
         return hmac.compare_digest(expected.encode(), signature.lower().encode())
