@@ -1,4 +1,4 @@
-"""The parameters of a request: where they may stand, what each may hold, and which of them were read."""
+"""The parameters of a request: where they may stand, and what each may hold."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ _KNOWN = frozenset(
 class Parameters(Mapping[str, str]):
     """Parameters of one request, from its query and its body; the query wins.
 
-    Reading is remembered, so that `check_all_read` can refuse what no one asked for.
-
     Parameters
     ----------
     query, body : str
@@ -48,7 +46,6 @@ class Parameters(Mapping[str, str]):
             if len(dict(pairs)) < len(pairs):
                 raise refusal(-1101)
         self._values = dict(parts[1]) | dict(parts[0])
-        self._read: set[str] = set()
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> Parameters:
@@ -58,7 +55,6 @@ class Parameters(Mapping[str, str]):
         return parameters
 
     def __getitem__(self, name: str) -> str:
-        self._read.add(name)
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -67,15 +63,15 @@ class Parameters(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._values)
 
-    def check_all_read(self) -> None:
-        """Refuse parameters that nobody read.
+    def check_names(self, names: Collection[str]) -> None:
+        """Refuse parameters that are not among `names`.
 
         Raises
         ------
         VenueError
-            -1103 for a name that the exchange does not know anywhere, -1104 for one it knows elsewhere.
+            -1103 for one that the exchange does not know anywhere, -1104 for one it knows elsewhere.
         """
-        unread = self._values.keys() - self._read
+        unread = self._values.keys() - names
         if unread - _KNOWN:
             raise refusal(-1103)
         if unread:
