@@ -132,7 +132,7 @@ def test_a_strategy_that_breaks_on_a_symbol_costs_that_symbol_and_says_so(synced
     fragile = {"name": "plain_cross:FRAGILE", "params": {"most": highest[dearer]}}
     run(changed(synced, "strategy", **fragile))
     broken = f"left out, strategy fragile failed on {dearest}: ValueError: too expensive"
-    assert f"first: {broken}" in capsys.readouterr().out.splitlines()[-1]
+    assert f"warning: {broken}" in capsys.readouterr().out.splitlines()[-1]
     result = the_result(synced)
     assert result["warnings"][0] == broken
     assert set(result["trades"]["symbol"]) == {cheap, dearer}

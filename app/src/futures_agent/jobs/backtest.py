@@ -171,7 +171,8 @@ def _outcome(job: Job, result: BacktestResult) -> Outcome:
     if not verdict.passed:
         line += f"; {verdict.failures}"
     if metrics.trades and result.warnings:
-        line += f"; {len(result.warnings)} warnings, first: {result.warnings[0]}"
+        more = f" (and {len(result.warnings) - 1} more)" if len(result.warnings) > 1 else ""
+        line += f"; warning: {result.warnings[0]}{more}"
     return Outcome(
         line=line,
         code=ExitCode.OK if verdict.passed else ExitCode.GATE_FAILED,

@@ -172,7 +172,7 @@ def outcome_line(report: DataReport) -> str:
             for frame in report.frames
         )
         excluded = f"; {len(report.excluded)} symbols excluded" if report.excluded else ""
-        warned = f"; {len(report.warnings)} warnings" if report.warnings else ""
+        warned = f"; warnings: {len(report.warnings)}" if report.warnings else ""
         return frames + excluded + warned + repaired
     more = f"; and {len(report.faults) - 2} more" if len(report.faults) > 2 else ""
     hint = repaired or "; `agentctl data-sync` repairs what the exchange has"
