@@ -94,7 +94,7 @@ def _statistic(statistic: Statistic) -> Callable[[Venue, Params, int], bytes]:
 
 
 def _rows(statistic: Statistic, symbol: str, rows: Any) -> bytes:
-    """Return rows as the exchange writes them, timestamps as text in one of them, as both occur."""
+    """Return rows as the exchange writes them; timestamps are numbers since July 2026."""
     if statistic is Statistic.OPEN_INTEREST:
         return _json(
             [
@@ -115,7 +115,7 @@ def _rows(statistic: Statistic, symbol: str, rows: Any) -> bytes:
                     "buySellRatio": f"{ratio:.4f}",
                     "buyVol": f"{bought:.4f}",
                     "sellVol": f"{sold:.4f}",
-                    "timestamp": str(time),
+                    "timestamp": time,
                 }
                 for time, ratio, bought, sold in rows.tolist()
             ]

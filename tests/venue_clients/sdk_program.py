@@ -1,0 +1,75 @@
+"""The exchange's Python client (USDⓈ-M futures), asked over pipes; `sdk_program.py URL KEY SECRET`.
+
+A question is {"call": method of its REST API, "with": arguments}; key and secret may be replaced for one
+question. The answer holds the data as the client's models gave them, and what the client complained about:
+an answer that does not fit its model is logged by it, not raised.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+from binance_common.configuration import ConfigurationRestAPI
+from binance_common.errors import Error
+from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import (
+    DerivativesTradingUsdsFutures,
+)
+from pydantic import BaseModel
+
+
+class Complaints(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def plain(value: Any) -> Any:
+    """Return models as JSON with the exchange's names."""
+    if isinstance(value, BaseModel):
+        inner = getattr(value, "actual_instance", None)  # one of several models
+        return plain(inner) if inner is not None else value.model_dump(mode="json", by_alias=True)
+    return [plain(each) for each in value] if isinstance(value, list) else value
+
+
+def answered(url: str, key: str, secret: str, question: dict[str, Any]) -> dict[str, Any]:
+    """Ask the exchange once."""
+    configuration = ConfigurationRestAPI(
+        api_key=question.get("key", key),
+        api_secret=question.get("secret", secret),
+        base_path=url,
+        timeout=5000,
+        retries=0,
+    )
+    rest = DerivativesTradingUsdsFutures(config_rest_api=configuration).rest_api
+    try:
+        response = getattr(rest, question["call"])(**question.get("with", {}))
+    except Error as error:
+        return {
+            "error": type(error).__name__,
+            "code": getattr(error, "status_code", None),
+            "text": getattr(error, "error_message", ""),
+        }
+    limits = [limit.model_dump(mode="json") for limit in response.rate_limits or []]
+    return {"data": plain(response.data()), "limits": limits}
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    complaints = Complaints()
+    logging.getLogger().addHandler(complaints)
+    for line in sys.stdin:
+        answer = answered(*sys.argv[1:4], json.loads(line))
+        print(json.dumps({**answer, "complaints": complaints.lines}), flush=True)
+        complaints.lines = []
+
+
+if __name__ == "__main__":
+    main()
