@@ -7,6 +7,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 ZERO = Decimal(0)
+PRICE_UNIT = Decimal("1e-12")  # of computed prices, finer than any tick
 
 # Orders in these states rest in the book.
 OPEN_STATUSES = frozenset({"NEW", "PARTIALLY_FILLED"})
@@ -95,7 +96,10 @@ class Order(Struct, kw_only=True):
     @property
     def avg_price(self) -> Decimal:
         """Average price of its fills; 0 without any."""
-        return self.quote / self.executed if self.executed else ZERO
+        if not self.executed:
+            return ZERO
+        average = self.quote / self.executed
+        return average if average * self.executed == self.quote else average.quantize(PRICE_UNIT)
 
     @property
     def sign(self) -> int:
@@ -185,7 +189,8 @@ class Position(Struct, kw_only=True):
     side: str  # BOTH, LONG, SHORT
     amount: Decimal = ZERO
     entry_price: Decimal = ZERO
-    costs: Decimal = ZERO  # fees paid and PnL given up since it was opened: the break-even price needs them
+    costs: Decimal = ZERO  # fees paid less PnL realised since it was opened, which closing has to bring back
+    realized_pnl: Decimal = ZERO  # of all fills so far, fees not taken off
     isolated_wallet: Decimal = ZERO  # margin set aside, 0 with crossed margin
     updated_ms: int = 0
 
@@ -197,7 +202,7 @@ class Position(Struct, kw_only=True):
     @property
     def break_even_price(self) -> Decimal:
         """Price at which closing would bring back what was paid so far."""
-        return self.entry_price + self.costs / self.amount if self.amount else ZERO
+        return (self.entry_price + self.costs / self.amount).quantize(PRICE_UNIT) if self.amount else ZERO
 
     def unrealized_pnl(self, mark_price: Decimal) -> Decimal:
         return self.amount * (mark_price - self.entry_price)

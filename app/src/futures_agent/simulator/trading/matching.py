@@ -1,0 +1,287 @@
+"""Matching: from an order to its fills, at the prices that the backtest's fill rules give.
+
+The market is everybody's counterparty: what one account does moves no price of another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import NamedTuple
+
+from futures_agent.execution.fills import market_fill
+from futures_agent.execution.slippage import slippage_share
+from futures_agent.simulator.refusal import refusal
+from futures_agent.simulator.trading import events
+from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.trading.admission import admit, closes, crosses
+from futures_agent.simulator.trading.clearing import Clearing
+from futures_agent.simulator.trading.records import ZERO, AlgoOrder, Order, OrderRequest, Position
+from futures_agent.simulator.trading.state import State
+
+# Why an order expired (`er` of ORDER_TRADE_UPDATE).
+NOT_IMMEDIATE, REDUCE_ONLY_KNOCKED_OUT, LIQUIDATED, DELISTED, MARKET_REST = 2, 4, 5, 7, 9
+_RETRY_MS = 1_000  # the rest of a partly filled resting order trades that much later
+_MOST_AMENDMENTS = 10_000
+
+
+class _Terms(NamedTuple):
+    """What `execution.slippage` needs to know."""
+
+    half_spread: float
+    impact: float
+    timeframe_ms: int
+
+
+class Matching:
+    """Executes orders.
+
+    Attributes
+    ----------
+    on_position_change : callable
+        Called with the account and the position after each fill.
+    """
+
+    def __init__(self, state: State, clearing: Clearing) -> None:
+        config = state.config
+        self._state = state
+        self._clearing = clearing
+        self._terms = _Terms(float(config.half_spread), float(config.impact), config.timeframe.ms)
+        self._exact = config.path == "bar"
+        self._paused_until: dict[tuple[str, int], int] = {}
+        self.on_position_change: Callable[[Account, Position], None] = lambda account, position: None
+
+    def place(
+        self,
+        account: Account,
+        request: OrderRequest,
+        *,
+        algo: AlgoOrder | None = None,
+        level: Decimal | None = None,
+    ) -> Order:
+        """Accept and execute an order; `algo` is the conditional order it comes from.
+
+        Parameters
+        ----------
+        level : Decimal, optional
+            The market's price where that is not the last one: what triggered it within a candle.
+
+        Raises
+        ------
+        VenueError
+            The order is refused; nothing has changed.
+        """
+        state = self._state
+        price = state.last(request.symbol) if level is None else level
+        quantity = admit(state, account, request, price, triggered=algo is not None)
+        if request.time_in_force == "FOK":
+            share = state.interference.fill_share(
+                account, self._order(request, quantity, 0, algo), state.now_ms
+            )
+            if share < 1 or not crosses(request, price):
+                raise refusal(-5021)
+        order = self._order(request, quantity, state.numbers.order_id(request.symbol), algo)
+        if not order.client_order_id:
+            order.client_order_id = state.numbers.text(22)
+        account.orders[order.symbol, order.order_id] = order
+        account.open_orders[order.symbol, order.order_id] = order
+        self._changed(account, order, "NEW")
+        if order.type == "MARKET":
+            self._take(account, order, price)
+            self._expire_rest(account, order, MARKET_REST)
+        elif crosses(order, price):
+            self._take(account, order, price)
+        if order.time_in_force in ("IOC", "FOK"):
+            self._expire_rest(account, order, NOT_IMMEDIATE)
+        return order
+
+    def cancel(self, account: Account, order: Order) -> None:
+        """Take an open order out of the book."""
+        self._close(account, order, "CANCELED", 0)
+
+    def expire(self, account: Account, order: Order, reason: int) -> None:
+        """Take an open order out of the book on the exchange's own account."""
+        self._close(account, order, "EXPIRED", reason)
+
+    def amend(self, account: Account, order: Order, quantity: Decimal, price: Decimal) -> None:
+        """Change a resting order; it is cancelled where nothing would remain or GTX would cross.
+
+        Raises
+        ------
+        VenueError
+            Not a LIMIT order, nothing would change, too many amendments, or the margin does not suffice.
+        """
+        state = self._state
+        if order.type != "LIMIT":
+            raise refusal(-5025)
+        if state.status(order.symbol) != "TRADING":
+            raise refusal(-5024)
+        if (quantity, price) == (order.quantity, order.price):
+            raise refusal(-5027)
+        if order.amendments >= _MOST_AMENDMENTS:
+            raise refusal(-5026)
+        before = order.quantity, order.price
+        last = state.last(order.symbol)
+        order.quantity, order.price = quantity, price
+        if quantity <= order.executed or (order.time_in_force == "GTX" and crosses(order, last)):
+            order.quantity, order.price = before
+            self.cancel(account, order)
+            return
+        if not order.reduce_only and state.margin(account, state.margin_assets[order.symbol]).free < 0:
+            order.quantity, order.price = before
+            raise refusal(-2019)
+        order.amendments += 1
+        # An amended order queues anew.
+        account.open_orders[order.symbol, order.order_id] = account.open_orders.pop(
+            (order.symbol, order.order_id)
+        )
+        self._changed(account, order, "AMENDMENT")
+        if crosses(order, last):
+            self._take(account, order, last)
+
+    def touch(self, account: Account, order: Order) -> None:
+        """The market has come to a resting order: it trades at its own price, as maker."""
+        self._trade(account, order, order.price, maker=True)
+
+    def rests(self, order: Order) -> bool:
+        """Say whether an open order would trade if it were touched now."""
+        return self._paused_until.get((order.symbol, order.order_id), 0) <= self._state.now_ms
+
+    def close_by_force(
+        self,
+        account: Account,
+        position: Position,
+        price: Decimal,
+        client_order_id: str,
+        extra_fee: Decimal,
+        status: str,
+    ) -> Order:
+        """Close a whole position at `price` by an order of the exchange's own: liquidation, ADL, settlement."""
+        state = self._state
+        side = "SELL" if position.amount > 0 else "BUY"
+        request = OrderRequest(
+            symbol=position.symbol,
+            side=side,
+            type="LIMIT",
+            price=price,
+            quantity=abs(position.amount),
+            position_side=position.side,
+            time_in_force="IOC",
+            client_order_id=client_order_id,
+        )
+        order = self._order(request, request.quantity, state.numbers.order_id(position.symbol), None)
+        account.orders[order.symbol, order.order_id] = order
+        self._changed(account, order, "NEW")
+        fill = self._clearing.fill(account, order, price, order.quantity, maker=False, extra_fee=extra_fee)
+        self._record(account, order)
+        payload = events.order_trade_update(state.now_ms, order, "CALCULATED", fill)
+        payload["o"]["X"] = status
+        state.emit(account, payload)
+        self._clearing.tell_account(account, "ORDER", fill.fee_asset, [position])
+        self.on_position_change(account, position)
+        return order
+
+    def _take(self, account: Account, order: Order, last: Decimal) -> None:
+        """Trade at the market's price, worse by the slippage; at a limit order's own in the worst case."""
+        price = self._slipped(order, last)
+        if order.type == "LIMIT":
+            price = min(price, order.price) if order.sign > 0 else max(price, order.price)
+        self._trade(account, order, price, maker=False)
+
+    def _slipped(self, order: Order, last: Decimal) -> Decimal:
+        volume = self._state.prices.volume(order.symbol, self._state.now_ms)
+        slippage = slippage_share(self._terms, float(order.remaining), volume)
+        price = market_fill(order.sign, float(last), slippage)
+        if self._exact:
+            return Decimal(repr(price))
+        tick = Decimal(1).scaleb(-self._state.market.listings[order.symbol].grid.price)
+        return Decimal(price).quantize(tick, ROUND_CEILING if order.sign > 0 else ROUND_FLOOR)
+
+    def _trade(self, account: Account, order: Order, price: Decimal, *, maker: bool) -> None:
+        state = self._state
+        position = account.position(order.symbol, order.position_side)
+        quantity = order.remaining
+        if order.reduce_only or order.close_position or closes(order):
+            held = abs(position.amount) if position.amount * order.sign < 0 else ZERO
+            quantity = min(quantity, held)
+        share = state.interference.fill_share(account, order, state.now_ms)
+        if share < 1:
+            step = Decimal(1).scaleb(-state.market.listings[order.symbol].grid.volume)
+            quantity = (quantity * share).quantize(step, ROUND_FLOOR)
+            self._paused_until[order.symbol, order.order_id] = state.now_ms + _RETRY_MS
+        if not quantity:
+            return
+        fill = self._clearing.fill(account, order, price, quantity, maker=maker)
+        if order.status == "FILLED":
+            self._forget(account, order)
+        self._record(account, order)
+        state.emit(account, events.trade_lite(state.now_ms, order, fill))
+        state.emit(account, events.order_trade_update(state.now_ms, order, "TRADE", fill))
+        self._clearing.tell_account(account, "ORDER", fill.fee_asset, [position])
+        self.on_position_change(account, position)
+
+    def _expire_rest(self, account: Account, order: Order, reason: int) -> None:
+        if order.is_open:
+            self.expire(account, order, reason)
+
+    def _close(self, account: Account, order: Order, status: str, reason: int) -> None:
+        order.status, order.expiry_reason = status, reason
+        order.updated_ms = self._state.now_ms
+        self._forget(account, order)
+        self._changed(account, order, status)
+
+    def _forget(self, account: Account, order: Order) -> None:
+        account.open_orders.pop((order.symbol, order.order_id), None)
+        self._paused_until.pop((order.symbol, order.order_id), None)
+
+    def _changed(self, account: Account, order: Order, execution: str) -> None:
+        order.updated_ms = self._state.now_ms
+        self._record(account, order)
+        self._state.emit(account, events.order_trade_update(self._state.now_ms, order, execution))
+
+    def _record(self, account: Account, order: Order) -> None:
+        self._state.ledger.record(
+            self._state.now_ms,
+            account.account_id,
+            "ORDER",
+            symbol=order.symbol,
+            order_id=order.order_id,
+            client_order_id=order.client_order_id,
+            side=order.side,
+            position_side=order.position_side,
+            type=order.type,
+            status=order.status,
+            quantity=order.quantity,
+            price=order.price,
+            executed=order.executed,
+            reason=order.expiry_reason,
+        )
+
+    def _order(
+        self, request: OrderRequest, quantity: Decimal, order_id: int, algo: AlgoOrder | None
+    ) -> Order:
+        now_ms = self._state.now_ms
+        order = Order(
+            order_id=order_id,
+            client_order_id=request.client_order_id,
+            symbol=request.symbol,
+            side=request.side,
+            type=request.type,
+            position_side=request.position_side,
+            quantity=quantity,
+            price=request.price if request.type == "LIMIT" else ZERO,
+            time_in_force=request.time_in_force,
+            reduce_only=request.reduce_only,
+            close_position=False,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+            orig_type=request.type,
+            price_match=request.price_match,
+            self_trade_prevention=request.self_trade_prevention,
+            good_till_ms=request.good_till_ms,
+        )
+        if algo is not None:
+            order.orig_type, order.stop_price, order.algo_id = algo.type, algo.trigger_price, algo.algo_id
+            order.working_type, order.price_protect = algo.working_type, algo.price_protect
+            order.close_position = algo.close_position
+        return order
