@@ -7,6 +7,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from futures_agent.simulator.trading.config import TradingConfig
+
 
 class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of one simulator; times in ms UTC.
@@ -29,6 +31,10 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     latency_ms: Annotated[float, Meta(ge=0)] = 0.0  # host time added to each answer
     weight_limit: Annotated[int, Meta(gt=0)] = 2400  # request weight per venue minute and client address
     tolerated_refusals: Annotated[int, Meta(ge=0)] = 10  # 429 answers per minute; one more request bans
+    orders_per_10s: Annotated[int, Meta(gt=0)] = 300  # orders that an account may send
+    orders_per_min: Annotated[int, Meta(gt=0)] = 1200
+    legacy_avg_price: bool = False  # placing an order is answered with avgPrice and cumQuote, as it once was
+    trading: TradingConfig = field(default_factory=TradingConfig)  # accounts, fills, fees
     retry_after: bool = True  # 429 and 418 carry a Retry-After header
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 0  # 0: any free one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,6 +33,8 @@ class Sent:
         Address it came from.
     api_key : str, optional
         The header X-MBX-APIKEY.
+    engine_delay_ms : int
+        Venue time until it reaches the matching engine, which judges its age once more.
     """
 
     params: Params
@@ -39,11 +42,30 @@ class Sent:
     body: str = ""
     client: str = ""
     api_key: str | None = None
+    engine_delay_ms: int = 0
+
+
+class Served(Protocol):
+    """Whatever answers requests of one method to one path."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def weight(self) -> Callable[[Params], int]: ...
+
+    @property
+    def pool(self) -> str: ...
+
+    def perform(self, venue: Venue, sent: Sent, now_ms: int, headers: dict[str, str]) -> bytes: ...
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One endpoint.
+    """One endpoint that belongs to no account.
 
     Attributes
     ----------
@@ -73,7 +95,7 @@ class Endpoint:
         return self.answer(venue, sent.params, now_ms)
 
 
-def rest_routes(venue: Venue, endpoints: Sequence[Endpoint]) -> list[Route]:
+def rest_routes(venue: Venue, endpoints: Sequence[Served]) -> list[Route]:
     """Return the routes of `endpoints`; every other path and method is refused the exchange's way."""
     known = {(endpoint.method, endpoint.path): endpoint for endpoint in endpoints}
 
@@ -83,7 +105,7 @@ def rest_routes(venue: Venue, endpoints: Sequence[Endpoint]) -> list[Route]:
     return [Route("/{path:path}", respond, methods=["GET", "POST", "PUT", "DELETE"])]
 
 
-async def _respond(venue: Venue, endpoint: Endpoint | None, request: Request) -> Response:
+async def _respond(venue: Venue, endpoint: Served | None, request: Request) -> Response:
     sent = await _read(request)
     # Half of the latency on the way in, half on the way out: a client that assumes so measures the
     # clock's offset rightly.

@@ -33,7 +33,7 @@ def exchange_info(venue: Venue, params: Params, now_ms: int) -> bytes:
         "timezone": "UTC",
         "serverTime": now_ms - now_ms % MINUTE_MS,  # the document is cached: clients must not trust it
         "futuresType": "U_MARGINED",
-        "rateLimits": _rate_limits(venue.limiter.limit),
+        "rateLimits": rate_limits(venue),
         "exchangeFilters": [],
         "assets": [
             {"asset": asset, "marginAvailable": True, "autoAssetExchange": "-10000"}
@@ -90,11 +90,13 @@ def kline_rows(candles: Candles, timeframe: Timeframe, listing: Listing) -> byte
     return f"[{','.join(rows)}]".encode()
 
 
-def _rate_limits(weight: int) -> list[dict[str, Any]]:
+def rate_limits(venue: Venue) -> list[dict[str, Any]]:
+    """Return what exchangeInfo tells of the limits on weight and orders."""
+    orders = venue.order_counts
     limits = (
-        ("REQUEST_WEIGHT", "MINUTE", 1, weight),
-        ("ORDERS", "MINUTE", 1, 1200),
-        ("ORDERS", "SECOND", 10, 300),
+        ("REQUEST_WEIGHT", "MINUTE", 1, venue.limiter.limit),
+        ("ORDERS", "MINUTE", 1, orders.limit_1m),
+        ("ORDERS", "SECOND", 10, orders.limit_10s),
     )
     names = ("rateLimitType", "interval", "intervalNum", "limit")
     return [dict(zip(names, limit, strict=True)) for limit in limits]

@@ -19,8 +19,10 @@ from futures_agent.simulator.control import control_routes, stats_of
 from futures_agent.simulator.faults import Fault
 from futures_agent.simulator.market import Market
 from futures_agent.simulator.rest import rest_routes
+from futures_agent.simulator.rest_algo import ALGO_ENDPOINTS
 from futures_agent.simulator.rest_macro import macro_routes
 from futures_agent.simulator.rest_market import MARKET_ENDPOINTS
+from futures_agent.simulator.rest_orders import ORDER_ENDPOINTS
 from futures_agent.simulator.rest_sentiment import SENTIMENT_ENDPOINTS
 from futures_agent.simulator.venue import Venue
 
@@ -64,7 +66,9 @@ class RunningSimulator:
 
 def create_app(venue: Venue) -> Starlette:
     """Return the ASGI application of `venue`."""
-    exchange = rest_routes(venue, (*MARKET_ENDPOINTS, *SENTIMENT_ENDPOINTS))
+    market = (*MARKET_ENDPOINTS, *SENTIMENT_ENDPOINTS)
+    account = (*ORDER_ENDPOINTS, *ALGO_ENDPOINTS)
+    exchange = rest_routes(venue, (*market, *account))
     return Starlette(routes=[*control_routes(venue), *macro_routes(venue), *exchange])
 
 

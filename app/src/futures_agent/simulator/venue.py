@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -13,7 +14,9 @@ from futures_agent.simulator.faults import FaultPlan
 from futures_agent.simulator.generator import GeneratedCandles
 from futures_agent.simulator.macro import load_macro
 from futures_agent.simulator.market import CandleSource, Market
+from futures_agent.simulator.order_counts import OrderCounts
 from futures_agent.simulator.sentiment import Sentiment, read_funding
+from futures_agent.simulator.trading.exchange import Exchange
 from futures_agent.simulator.weights import WeightLimiter
 
 # Requests that are counted beside the weight, by number: pool -> limit per window.
@@ -58,6 +61,12 @@ class Venue:
         self.sentiment = Sentiment(self.market, config.seed, recorded)
         self.macro = load_macro(config.dataset, config.seed)
         self.fred_limiter = WeightLimiter(_FRED_REQUESTS_PER_MIN, config.tolerated_refusals)
+        self.order_counts = OrderCounts(config.orders_per_10s, config.orders_per_min)
+        self.lock = threading.RLock()  # of the exchange; whoever calls it holds this
+        self.exchange = Exchange(
+            self.market, self.sentiment, config.trading, config.seed, self.clock.now_ms()
+        )
+        self.legacy_avg_price = config.legacy_avg_price
         self.retry_after = config.retry_after
         self.latency_ms = config.latency_ms
         self.faults = FaultPlan()

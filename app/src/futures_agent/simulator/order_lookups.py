@@ -1,0 +1,166 @@
+"""Which of an account's orders, fills and payments a query asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from futures_agent.clock import DAY_MS
+from futures_agent.simulator.listing import Listing
+from futures_agent.simulator.parameters import Parameters
+from futures_agent.simulator.refusal import VenueError, refusal
+from futures_agent.simulator.rest_signed import Call
+from futures_agent.simulator.trading.records import AlgoOrder, Order
+
+LARGEST_LIMIT = 1000
+WINDOW_MS = 7 * DAY_MS  # the longest stretch of time that one query spans
+_UNFILLED_KEPT_MS = 3 * DAY_MS  # of orders that ended without a fill
+_ORDERS_KEPT_MS = 90 * DAY_MS
+Row = TypeVar("Row")
+
+
+def listing_of(call: Call, params: Parameters | None = None) -> Listing:
+    """Return the contract that the mandatory parameter `symbol` names.
+
+    Raises
+    ------
+    VenueError
+        -1102 without it, -1121 when there is none of that name.
+    """
+    listing = call.venue.market.listings.get((params or call.params).needed("symbol"))
+    if listing is None:
+        raise refusal(-1121)
+    return listing
+
+
+def symbol_if_sent(call: Call) -> str | None:
+    """Return the parameter `symbol`, None where it was not sent; faults as of `listing_of`."""
+    return listing_of(call).symbol if call.params.text("symbol") else None
+
+
+def order_of(call: Call, params: Parameters) -> Order | None:
+    """Return the order of `symbol` that orderId or origClientOrderId name; of a reused id the newest one.
+
+    Raises
+    ------
+    VenueError
+        -1102 where neither was sent; faults as of `listing_of`.
+    """
+    symbol = listing_of(call, params).symbol
+    order_id, client_id = params.whole("orderId"), params.client_id("origClientOrderId")
+    if order_id is not None:
+        return call.account.orders.get((symbol, order_id))
+    if client_id is None:
+        raise either_needed("origClientOrderId", "orderId")
+    named = (
+        order
+        for order in reversed(call.account.orders.values())
+        if order.symbol == symbol and order.client_order_id == client_id
+    )
+    return next(named, None)
+
+
+def algo_of(call: Call) -> AlgoOrder | None:
+    """Return the conditional order that algoId or clientAlgoId name; of a reused id the newest one.
+
+    Raises
+    ------
+    VenueError
+        -1102 where neither was sent.
+    """
+    algo_id, client_id = call.params.whole("algoId"), call.params.client_id("clientAlgoId")
+    if algo_id is not None:
+        return call.account.algos.get(algo_id)
+    if client_id is None:
+        raise either_needed("algoId", "clientAlgoId")
+    named = (algo for algo in reversed(call.account.algos.values()) if algo.client_algo_id == client_id)
+    return next(named, None)
+
+
+def is_remembered(order: Order, now_ms: int) -> bool:
+    """Say whether queries still find `order`."""
+    if order.is_open:
+        return True
+    age_ms = now_ms - order.updated_ms
+    return age_ms <= (_ORDERS_KEPT_MS if order.executed else _UNFILLED_KEPT_MS)
+
+
+def either_needed(first: str, second: str) -> VenueError:
+    """Return the refusal of a request that names nothing by either parameter."""
+    return VenueError(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
+
+
+def limit_of(params: Parameters, usual: int) -> int:
+    """Return how many rows were asked for, at most LARGEST_LIMIT.
+
+    Raises
+    ------
+    VenueError
+        -1130 when it is out of bounds.
+    """
+    limit = params.whole("limit")
+    if limit is not None and not 1 <= limit <= LARGEST_LIMIT:
+        raise refusal(-1130, "limit")
+    return usual if limit is None else limit
+
+
+def window_of(call: Call, kept_ms: int) -> tuple[int, int]:
+    """Return the stretch of time [start, end], ms UTC, that startTime and endTime span.
+
+    Without them it is the last WINDOW_MS, with one of them WINDOW_MS from or up to it.
+
+    Parameters
+    ----------
+    kept_ms : int
+        Nothing older than this can be asked for.
+
+    Raises
+    ------
+    VenueError
+        -1023 when it ends before it starts, -4165 when it is longer than WINDOW_MS.
+    """
+    start_ms, end_ms = call.params.whole("startTime"), call.params.whole("endTime")
+    if start_ms is not None and end_ms is not None:
+        if start_ms > end_ms:
+            raise refusal(-1023)
+        if end_ms - start_ms > WINDOW_MS:
+            raise refusal(-4165, WINDOW_MS // DAY_MS)
+    elif start_ms is not None:
+        end_ms = start_ms + WINDOW_MS
+    else:
+        end_ms = call.now_ms if end_ms is None else end_ms
+        start_ms = end_ms - WINDOW_MS
+    return max(start_ms, call.now_ms - kept_ms), end_ms
+
+
+def paged(
+    call: Call,
+    rows: Iterable[Row],
+    *,
+    first_id: str,
+    id_of: Callable[[Row], int],
+    time_of: Callable[[Row], int],
+    kept_ms: int,
+    usual_limit: int,
+) -> list[Row]:
+    """Return one page of `rows` (oldest first): from an id on, or of a stretch of time.
+
+    Parameters
+    ----------
+    first_id : str
+        Name of the parameter that holds the least id; with it the time does not matter.
+    kept_ms, usual_limit : int
+        See `window_of`, `limit_of`.
+
+    Raises
+    ------
+    VenueError
+        As `window_of` and `limit_of`.
+    """
+    limit, least = limit_of(call.params, usual_limit), call.params.whole(first_id)
+    if least is not None:
+        oldest = call.now_ms - kept_ms
+        return [row for row in rows if id_of(row) >= least and time_of(row) >= oldest][:limit]
+    start_ms, end_ms = window_of(call, kept_ms)
+    within = [row for row in rows if start_ms <= time_of(row) <= end_ms]
+    return within[:limit] if call.params.get("startTime") else within[-limit:]
