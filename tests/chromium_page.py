@@ -71,11 +71,11 @@ class ChromiumPage:
             self._process.kill()
             self._process.wait()
 
-    def open(self, path: Path, *, before: str = "") -> None:
-        """Load a file and wait for it; `before` is script that runs before the page's own."""
+    def open(self, page: Path | str, *, before: str = "") -> None:
+        """Load a file or URL and wait for it; `before` is script that runs before the page's own."""
         self._send("Page.enable")
         self._send("Page.addScriptToEvaluateOnNewDocument", source=before)
-        self._send("Page.navigate", url=path.as_uri())
+        self._send("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self.evaluate(
             "new Promise((done) => document.readyState === 'complete' ? done() "
             ": addEventListener('load', done))"
@@ -86,6 +86,10 @@ class ChromiumPage:
         found = self._send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]["exception"]["description"]
         return found["result"].get("value")
+
+    def prefer(self, theme: str) -> None:
+        """Show pages as to a person who prefers the `light` or `dark` theme."""
+        self._send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
 
     def screenshot(self, path: Path) -> None:
         """Write what is in view as a PNG."""
