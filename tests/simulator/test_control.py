@@ -46,7 +46,7 @@ def test_stats_count_requests_and_weight_but_not_control(simulator_factory: Fact
 def test_faults_spoil_the_next_answers_and_then_end(simulator_factory: Factory) -> None:
     simulator = simulator_factory()
     fault = {"status": 503, "count": 2, "path": "/fapi/v1/time"}
-    assert control(simulator, "POST", "faults", fault).json() == {"pending_faults": 2}
+    assert control(simulator, "POST", "faults", fault).json() == {"number": 1, "pending_faults": 2}
     assert requests.get(simulator.url + "/fapi/v1/ping", timeout=10).status_code == 200
     spoilt = [requests.get(simulator.url + "/fapi/v1/time", timeout=10) for _ in range(3)]
     assert [answer.status_code for answer in spoilt] == [503, 503, 200]

@@ -1,18 +1,22 @@
 """Control of a running simulator under /sim/…, from this machine only and outside the exchange's limits.
 
 GET    /sim/clock                         → {"now_ms", "scale"}
-POST   /sim/clock    {"now_ms"?, "step_ms"?, "scale"?}, applied in this order
+POST   /sim/clock    {"now_ms"?, "step_ms"?, "scale"?}, applied in this order; with
+                     {"wait_quiet": true, "within_s"?, "settle_s"?} only once all clients are quiet, and
+                     answered when they are quiet again
 GET    /sim/stats    requests, answers by status and path, weight per window
 DELETE /sim/stats    forgets them, and all weight and bans
 POST   /sim/latency  {"latency_ms"}
 POST   /sim/limits   {"weight_limit"?, "retry_after"?}
-POST   /sim/faults   {"how"?, "status"?, "count"?, "path"?, "body"?, "retry_after_s"?, "delay_ms"?}
-DELETE /sim/faults   clears what is pending
+GET    /sim/faults   every fault with its state, and how often it is to strike and did
+POST   /sim/faults   {"how"?, …}, see fault_script.read_fault
+DELETE /sim/faults   clears them
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import isawaitable
 from typing import Annotated, Any
 
 import msgspec
@@ -22,7 +26,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from futures_agent.clock import DAY_MS
-from futures_agent.simulator.faults import Fault
+from futures_agent.simulator.fault_script import read_fault
+from futures_agent.simulator.streams.quiet import NotQuiet, wait_until_quiet
 from futures_agent.simulator.venue import Venue
 
 LOOPBACK = ("127.", "::1", "localhost")
@@ -34,6 +39,9 @@ class ClockChange(Struct, frozen=True, forbid_unknown_fields=True):
     now_ms: Annotated[int, Meta(ge=0, le=4_102_444_800_000)] | None = None
     step_ms: Annotated[int, Meta(ge=0, le=3650 * DAY_MS)] | None = None
     scale: Annotated[float, Meta(ge=0, le=100_000)] | None = None
+    wait_quiet: bool = False  # see streams.quiet
+    within_s: Annotated[float, Meta(gt=0, le=600)] = 10.0  # host seconds, each time
+    settle_s: Annotated[float, Meta(ge=0, le=60)] = 0.0
 
 
 class LatencyChange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,6 +66,7 @@ def control_routes(venue: Venue) -> list[Route]:
         ("DELETE", "stats"): _forget_stats,
         ("POST", "latency"): _change_latency,
         ("POST", "limits"): _change_limits,
+        ("GET", "faults"): _faults,
         ("POST", "faults"): _add_fault,
         ("DELETE", "faults"): _clear_faults,
     }
@@ -71,9 +80,12 @@ def control_routes(venue: Venue) -> list[Route]:
             status, answer = 404, {"error": f"no control {request.method} {request.url.path}"}
         else:
             try:
-                status, answer = 200, action(venue, await request.body())
+                answer = action(venue, await request.body())
+                status, answer = 200, await answer if isawaitable(answer) else answer
             except msgspec.MsgspecError as error:
                 status, answer = 400, {"error": str(error)}
+            except NotQuiet as error:
+                status, answer = 503, {"error": str(error)}
         return Response(msgspec.json.encode(answer), status, media_type="application/json")
 
     return [Route("/sim/{name}", respond, methods=["GET", "POST", "DELETE"])]
@@ -95,22 +107,43 @@ def stats_of(venue: Venue) -> dict[str, Any]:
             for name, pool in venue.pools.items()
         },
         "pending_faults": venue.faults.pending(),
+        "connections": len(venue.streams.connections),
+        "stream_messages": dict(sorted(venue.streams.sent.items())),
     }
 
 
 def _clock(venue: Venue, body: bytes) -> Any:
+    return _shown(venue)
+
+
+def _shown(venue: Venue) -> dict[str, Any]:
     return {"now_ms": venue.clock.now_ms(), "scale": venue.clock.scale}
 
 
-def _change_clock(venue: Venue, body: bytes) -> Any:
-    change = msgspec.json.decode(body, type=ClockChange)
+async def _change_clock(venue: Venue, body: bytes) -> Any:
+    return await change_clock(venue, msgspec.json.decode(body, type=ClockChange))
+
+
+async def change_clock(venue: Venue, change: ClockChange) -> dict[str, Any]:
+    """Change the clock, and return what it shows then.
+
+    Raises
+    ------
+    NotQuiet
+        It was to wait until all clients are quiet, and they were not in time: before the change, which then
+        was not made, or after it.
+    """
+    if change.wait_quiet:
+        await wait_until_quiet(venue.streams, within_s=change.within_s, settle_s=change.settle_s)
     if change.now_ms is not None:
         venue.clock.set(change.now_ms)
     if change.step_ms is not None:
         venue.clock.step(change.step_ms)
     if change.scale is not None:
         venue.clock.set_scale(change.scale)
-    return _clock(venue, body)
+    if change.wait_quiet:
+        await wait_until_quiet(venue.streams, within_s=change.within_s, settle_s=change.settle_s)
+    return _shown(venue)
 
 
 def _stats(venue: Venue, body: bytes) -> Any:
@@ -138,9 +171,13 @@ def _change_limits(venue: Venue, body: bytes) -> Any:
     return {"weight_limit": venue.limiter.limit, "retry_after": venue.retry_after}
 
 
+def _faults(venue: Venue, body: bytes) -> Any:
+    return {"faults": venue.faults.rows(venue.clock.now_ms())}
+
+
 def _add_fault(venue: Venue, body: bytes) -> Any:
-    venue.faults.add(msgspec.json.decode(body, type=Fault))
-    return {"pending_faults": venue.faults.pending()}
+    number = venue.faults.add(read_fault(body, venue.clock.now_ms()))
+    return {"number": number, "pending_faults": venue.faults.pending()}
 
 
 def _clear_faults(venue: Venue, body: bytes) -> Any:

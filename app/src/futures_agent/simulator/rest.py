@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,13 +13,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from futures_agent.simulator.faults import exchange_error, refusal_body
+from futures_agent.simulator.faults import Asked, Fault, StoreLag, exchange_error, refusal_body
 from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.venue import Venue
 from futures_agent.simulator.weights import Verdict
 
 Params = Mapping[str, str]
 _JSON = "application/json;charset=UTF-8"
+_UNANSWERED = frozenset(("silence", "reset"))
 
 
 @dataclass(frozen=True)
@@ -118,25 +120,59 @@ async def _respond(venue: Venue, endpoint: Served | None, request: Request) -> R
     else:  # what it uses of a pool, the exchange does not tell
         verdict = venue.limiter.ban(sent.client, now_ms) or limiter.admit(sent.client, 1, now_ms)
         headers = {}
+    asked = Asked(request.method, path, sent.query, sent.body, sent.api_key)
     fault = None
+    if verdict.status == 200:
+        fault = venue.faults.engage(Fault, now_ms, lambda each: each.hits(asked))
+        if fault and fault.how == "limited":
+            verdict = limiter.exhaust(sent.client, now_ms)
     if verdict.status != 200:
         status, body = verdict.status, _refusal(venue, verdict, limiter.limit, headers)
-    elif (fault := venue.faults.take(path)) and fault.how == "refused":
-        status, body = fault.status, fault.text(limit=venue.limiter.limit, now_ms=now_ms)
-        if fault.retry_after_s is not None:
-            headers["Retry-After"] = str(fault.retry_after_s)
+    elif fault and fault.replaces and not fault.executed:
+        status, body = _instead(venue, fault, now_ms, headers)
     else:
-        try:
-            if endpoint is None:
-                raise VenueError(-5000, f"Path {path}, Method {request.method} is invalid", status=404)
-            status, body = 200, endpoint.perform(venue, sent, now_ms, headers)
-            if fault:
-                body = fault.spoilt(body)
-                await travel(fault.delay_ms if fault.how == "late" else 0)
-        except VenueError as error:
-            status, body = error.status, exchange_error(error.code, str(error))
-    venue.tally.count(path, status)
+        status, body = _perform(venue, endpoint, asked, sent, now_ms, headers)
+        if fault and fault.replaces:
+            status, body = _instead(venue, fault, now_ms, headers)
+        elif fault and status == 200:
+            body = fault.spoilt(body)
+    venue.tally.count(path, 0 if fault and fault.how in _UNANSWERED else status)
     await travel(venue.latency_ms / 2)
+    if fault and fault.how == "late":
+        await travel(fault.wait_ms)
+    return _response(venue, fault, body, status, headers)
+
+
+def _perform(
+    venue: Venue, endpoint: Served | None, asked: Asked, sent: Sent, now_ms: int, headers: dict[str, str]
+) -> tuple[int, bytes]:
+    """Return status and body of the true answer, as far as the venue's store knows it."""
+    try:
+        if endpoint is None:
+            raise VenueError(-5000, f"Path {asked.path}, Method {asked.method} is invalid", status=404)
+        body = endpoint.perform(venue, sent, now_ms, headers)
+        lag = venue.faults.engage(
+            StoreLag, now_ms, lambda each: each.hits(asked) and each.hides(body, now_ms)
+        )
+        return 200, lag.without(body, now_ms) if lag else body
+    except VenueError as error:
+        return error.status, exchange_error(error.code, str(error))
+
+
+def _instead(venue: Venue, fault: Fault, now_ms: int, headers: dict[str, str]) -> tuple[int, bytes]:
+    """Return status and body of what is answered instead of the truth."""
+    if fault.retry_after_s is not None:
+        headers["Retry-After"] = str(fault.retry_after_s)
+    return fault.answer(limit=venue.limiter.limit, now_ms=now_ms)
+
+
+def _response(
+    venue: Venue, fault: Fault | None, body: bytes, status: int, headers: dict[str, str]
+) -> Response:
+    if fault and fault.how in _UNANSWERED:
+        return _Unanswered(venue, fault.wait_ms / 1000 if fault.how == "silence" else 0)
+    if fault and fault.how == "headers missing":
+        headers = {name: value for name, value in headers.items() if not name.startswith("X-MBX-")}
     kind = _BrokenOff if fault and fault.how == "broken off" else Response
     return kind(body, status, headers, media_type="text/html" if body[:1] == b"<" else _JSON)
 
@@ -160,6 +196,27 @@ class _BrokenOff(Response):
         await send(start)
         half = bytes(self.body[: len(self.body) // 2])
         await send({"type": "http.response.body", "body": half, "more_body": True})
+
+
+class _Unanswered(Response):
+    """No answer: nothing for a while, then the connection is torn."""
+
+    def __init__(self, venue: Venue, silent_s: float) -> None:
+        super().__init__()
+        self._venue = venue
+        self._silent_s = silent_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_gone(receive), self._silent_s)
+        if self._venue.connections.reset(tuple(scope["client"])):
+            await _gone(receive)
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _refusal(venue: Venue, verdict: Verdict, limit: int, headers: dict[str, str]) -> bytes:

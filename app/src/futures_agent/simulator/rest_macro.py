@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from futures_agent.simulator.faults import Asked, Fault
 from futures_agent.simulator.macro import WITHOUT_HISTORY, Vintage, today_of
 from futures_agent.simulator.rest import travel
 from futures_agent.simulator.venue import Venue
@@ -37,8 +38,9 @@ def macro_routes(venue: Venue) -> list[Route]:
     async def respond(request: Request) -> Response:
         await travel(venue.latency_ms)
         path, now_ms = request.url.path, venue.clock.now_ms()
-        if fault := venue.faults.take(path):
-            status, body = fault.status, fault.text(limit=venue.fred_limiter.limit, now_ms=now_ms)
+        asked = Asked("GET", path, request.url.query)
+        if fault := venue.faults.engage(Fault, now_ms, lambda each: each.replaces and each.hits(asked)):
+            status, body = fault.answer(limit=venue.fred_limiter.limit, now_ms=now_ms)
         elif path == FRED_PATH:
             status, document = _fred(venue, request.query_params, now_ms)
             body = json.dumps(document).encode()

@@ -24,7 +24,7 @@ def ping(venue: Venue, params: Params, now_ms: int) -> bytes:
 
 def server_time(venue: Venue, params: Params, now_ms: int) -> bytes:
     """Answer the venue's time."""
-    return b'{"serverTime":%d}' % now_ms
+    return b'{"serverTime":%d}' % venue.told_ms(now_ms)
 
 
 def exchange_info(venue: Venue, params: Params, now_ms: int) -> bytes:

@@ -16,7 +16,7 @@ from futures_agent.errors import Refuse
 from futures_agent.simulator.clock import VenueClock
 from futures_agent.simulator.config import SimulatorConfig
 from futures_agent.simulator.control import control_routes, stats_of
-from futures_agent.simulator.faults import Fault
+from futures_agent.simulator.fault_plan import Planned
 from futures_agent.simulator.market import Market
 from futures_agent.simulator.rest import rest_routes
 from futures_agent.simulator.rest_algo import ALGO_ENDPOINTS
@@ -59,8 +59,8 @@ class RunningSimulator:
         """What was answered so far; see `control.stats_of`."""
         return stats_of(self.venue)
 
-    def add_fault(self, fault: Fault) -> None:
-        """Spoil coming answers."""
+    def add_fault(self, fault: Planned) -> None:
+        """Plan a fault."""
         self.venue.faults.add(fault)
 
 
@@ -91,7 +91,7 @@ def running_simulator(config: SimulatorConfig, venue: Venue | None = None) -> It
             access_log=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=venue.connections.protocol(),
             loop="asyncio",
             date_header=False,  # the host's date would contradict the venue's clock
             server_header=False,

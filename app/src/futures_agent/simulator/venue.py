@@ -10,7 +10,9 @@ from futures_agent.clock import MINUTE_MS, SystemClock
 from futures_agent.settings.tree import DEFAULT_SYMBOLS
 from futures_agent.simulator.clock import VenueClock
 from futures_agent.simulator.config import SimulatorConfig
-from futures_agent.simulator.faults import FaultPlan
+from futures_agent.simulator.connections import Connections
+from futures_agent.simulator.fault_plan import FaultPlan
+from futures_agent.simulator.faults import ClockSkew
 from futures_agent.simulator.generator import GeneratedCandles
 from futures_agent.simulator.macro import load_macro
 from futures_agent.simulator.market import CandleSource, Market
@@ -69,8 +71,14 @@ class Venue:
         self.legacy_avg_price = config.legacy_avg_price
         self.retry_after = config.retry_after
         self.latency_ms = config.latency_ms
-        self.faults = FaultPlan()
+        self.faults = FaultPlan(config.seed)
         self.tally = Tally()
+        self.connections = Connections()
+
+    def told_ms(self, now_ms: int) -> int:
+        """Return the time that the venue tells, and holds timestamps against, at `now_ms` (ms UTC)."""
+        skew = self.faults.engage(ClockSkew, now_ms, lambda each: True)
+        return now_ms + skew.skew_ms if skew else now_ms
 
 
 def _source(config: SimulatorConfig) -> tuple[CandleSource, int | None]:

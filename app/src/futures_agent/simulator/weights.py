@@ -95,6 +95,10 @@ class WeightLimiter:
         account.bans = min(account.bans + 1, 16)
         return self._ban_verdict(account, now_ms)
 
+    def exhaust(self, client: str, now_ms: int) -> Verdict:
+        """Count as much weight as refuses a request made at `now_ms`, and all until the window ends."""
+        return self.admit(client, self.limit, now_ms)
+
     def ban(self, client: str, now_ms: int) -> Verdict | None:
         """Return the refusal of an address that is banned at `now_ms`, None for all others."""
         account = self._account_at(client, now_ms)
