@@ -185,7 +185,10 @@ def _table(
     if not rows:
         return f'{title}<p class="none">none</p>'
     cells = [cells_of(row) for row in rows]
-    head = "".join(f'<th class="{cell.style}">{escape(name)}</th>' for name, cell in cells[0].items())
+    head = "".join(
+        f'<th class="{cell.style if cell.style == "text" else ""}">{escape(name)}</th>'
+        for name, cell in cells[0].items()
+    )
     body = "".join(
         "<tr>"
         + "".join(f'<td class="{cell.style}">{escape(cell.text)}</td>' for cell in row.values())
