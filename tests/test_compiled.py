@@ -58,6 +58,11 @@ def in_a_comprehension(values: np.ndarray) -> float:
     return sum([inner(value) for value in values])
 
 
+@kernel
+def beyond(values: np.ndarray, place: int) -> float:
+    return values[place]
+
+
 VALUES = np.array([1.0, 2.0])
 
 
@@ -86,6 +91,14 @@ def test_compiled_kernel_calls_compiled_kernels_and_leaves_the_plain_ones_alone(
 
 def test_kernels_called_within_a_comprehension_are_compiled_too(tmp_path: Path) -> None:
     assert Compiled(in_a_comprehension, tmp_path)(VALUES) == 9.0
+
+
+def test_an_index_out_of_bounds_raises_compiled_as_it_does_plain(tmp_path: Path) -> None:
+    compiled = Compiled(beyond, tmp_path)
+    assert compiled(VALUES, -1) == beyond(VALUES, -1) == 2.0
+    for run in (compiled, beyond):
+        with pytest.raises(IndexError):
+            run(VALUES, len(VALUES))
 
 
 def test_second_compilation_is_loaded_from_disk(tmp_path: Path) -> None:

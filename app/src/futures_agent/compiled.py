@@ -2,7 +2,9 @@
 
 A kernel is a plain function over floats and NumPy records, marked with `@kernel`. The live trader calls
 it as it is. The backtest asks for a `Compiled` one: the same source, and the kernels it calls, through
-numba without fastmath, so that both give the same bits. A compiled kernel is kept in a cache directory
+numba without fastmath, so that both give the same bits, and with bounds checked, so that an index that
+raises in one raises in the other (a twentieth of the time; otherwise it would write over other memory and
+the run go on). A compiled kernel is kept in a cache directory
 under a digest of every source file it was made from: numba by itself notices a change in the outermost
 file only, and would go on running old code when a kernel further down changed.
 
@@ -30,6 +32,7 @@ from futures_agent.plain import run_plain
 
 KernelT = TypeVar("KernelT", bound=Callable[..., Any])
 _KERNELS: WeakSet[Callable[..., Any]] = WeakSet()
+_OPTIONS = {"boundscheck": True}  # of numba.njit
 _GENERATIONS_KEPT = 3  # older digests of one kernel are deleted when a new one is compiled
 
 
@@ -115,7 +118,7 @@ class Compiled:
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(self._directory)
         try:
-            dispatcher = numba.njit(_with_compiled_callees(self._function, {}), cache=True)
+            dispatcher = numba.njit(_with_compiled_callees(self._function, {}), cache=True, **_OPTIONS)
         finally:
             numba.config.CACHE_DIR = before
         dispatcher.compile(signature)
@@ -167,7 +170,7 @@ def _with_compiled_callees(function: FunctionType, done: dict[FunctionType, Any]
     names = {}
     for name, callee in _callees(function):
         if callee not in done:
-            done[callee] = numba.njit(_with_compiled_callees(callee, done))
+            done[callee] = numba.njit(_with_compiled_callees(callee, done), **_OPTIONS)
         names[name] = done[callee]
     return _copy(function, names)
 
@@ -198,7 +201,7 @@ def _digest(function: FunctionType) -> str:
         import numba
     except ImportError:
         raise Refuse("numba is not installed: pip install 'crypto-futures-agent[backtest]'") from None
-    versions = f"{sys.version} {numba.__version__} {np.__version__} {source_digest(function)}"
+    versions = f"{sys.version} {numba.__version__} {np.__version__} {_OPTIONS} {source_digest(function)}"
     return hashlib.sha256(versions.encode()).hexdigest()[:16]
 
 
