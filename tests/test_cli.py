@@ -86,6 +86,8 @@ def test_no_command_is_a_usage_error(agentctl):
         ),
         (["compare"], "no run before the latest"),
         (["compare", "a", "b"], "no result 'a'; newest in"),
+        (["compare", "", "b"], "no result ''; newest in"),
+        (["compare", "a" * 5000, "b"], "aaa'; newest in"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_78(agentctl, arguments, line):

@@ -295,7 +295,8 @@ def agentctl(settings, *arguments):
 
 def test_what_is_typed_arrives_and_two_runs_are_compared(synced):
     end = newest_h1(synced) - DAY_MS
-    typed = ["--from", utc_text(end - 9 * DAY_MS), "--to", utc_text(end), "--symbols", "ETHUSDT,BTCUSDT"]
+    symbols = "ETHUSDT,BTCUSDT,ethusdt"
+    typed = ["--from", utc_text(end - 9 * DAY_MS), "--to", utc_text(end), "--symbols", symbols]
     chosen = ["--strategy", STRATEGY, "--set", "every=5", "--set", "risk.max_positions=1"]
     done = agentctl(synced, "backtest", *typed, *chosen)
     assert done.returncode in (ExitCode.OK, ExitCode.GATE_FAILED), done.stderr

@@ -206,8 +206,9 @@ def find_result(results_dir: Path, name: str) -> Path:
             raise Refuse(f"{results_dir}: no run before the latest; `agentctl backtest` makes one")
         name = earlier[-1]
     among_results = results_dir / ("latest.json" if name == "latest" else f"backtest_{name}.json")
-    for path in (among_results, Path(name).with_suffix(".json")):  # the report's path means its result
-        if path.is_file():
+    typed = Path(name)
+    for path in (among_results, typed.with_suffix(".json") if typed.name else typed):  # a report: its result
+        if os.path.isfile(path):  # Path.is_file() raises where the name is too long or a folder is closed
             return path
     known = ", ".join(_runs(results_dir)[-_MOST_NAMED:]) or "none"
     raise Refuse(f"no result {name!r}; newest in {results_dir}: {known}; or name a file, latest or previous")

@@ -92,10 +92,10 @@ def settings_logged() -> Settings:
 
 
 def symbols_of(text: str | None) -> Sequence[str] | None:
-    """Return the symbols of a comma-separated list; None where none was given."""
+    """Return the symbols of a comma-separated list, each once; None where none was given."""
     if text is None:
         return None
-    symbols = [part.strip().upper() for part in text.split(",") if part.strip()]
+    symbols = list(dict.fromkeys(part.strip().upper() for part in text.split(",") if part.strip()))
     if not symbols:
         raise Refuse("--symbols: no symbol given; write BTCUSDT,ETHUSDT")
     return symbols
