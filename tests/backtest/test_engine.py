@@ -302,10 +302,10 @@ def test_a_strategy_sees_higher_bars_first_and_none_before_its_close() -> None:
     assert result.warnings == ("no trades: the strategy gave no entry signal",)
 
 
-def failing_on(opened: float) -> Strategy:
+def failing_on(opened: float, error: BaseException | None = None) -> Strategy:
     def step(state: Any, bar: Any, params: Any, signal: Any) -> None:
         if bar.open == opened:
-            raise KeyError("my bug")
+            raise error or KeyError("my bug")
         signal.entry = 1
 
     return Strategy(name="mine", params=NoParams, state=np.dtype([("n", int)]), step=step)
@@ -316,6 +316,12 @@ def test_a_strategy_that_raises_on_one_symbol_loses_that_symbol_only() -> None:
     result = run(candles, failing_on(50.0))
     assert result.trades["symbol"].tolist() == [0]
     assert result.warnings == ("left out, strategy mine failed on BUSDT: KeyError: 'my bug'",)
+
+
+def test_a_strategy_that_exits_does_not_end_the_run() -> None:
+    candles = {"AUSDT": bars([FLAT, FLAT]), "BUSDT": bars([(50, 51, 49, 50)] * 2)}
+    result = run(candles, failing_on(50.0, SystemExit(0)))
+    assert result.warnings == ("left out, strategy mine failed on BUSDT: SystemExit: 0",)
 
 
 def test_being_told_to_stop_within_a_step_is_no_failure_of_the_strategy() -> None:

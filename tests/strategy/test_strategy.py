@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -211,6 +212,15 @@ def test_a_strategy_is_found_by_its_dotted_path(monkeypatch: pytest.MonkeyPatch)
 def test_a_bad_name_is_one_line(name: str, message: str) -> None:
     with pytest.raises(Refuse, match=message):
         load_strategy(name)
+
+
+def test_a_module_that_exits_when_imported_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_script_of_mine.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Refuse, match="cannot load a_script_of_mine:X: SystemExit: 0"):
+        load_strategy("a_script_of_mine:X")
 
 
 def test_no_strategy_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

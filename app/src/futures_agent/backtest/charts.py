@@ -136,7 +136,7 @@ def _drawn(draw: Callable[[int], NDArray[np.void]], index: int, kinds: int) -> t
         _require_drawable(zones, kinds)
     except AgentError:
         raise
-    except Exception as error:  # a user's code may raise anything
+    except (Exception, SystemExit) as error:  # a user's code may raise anything
         return np.zeros(0, ZONE), " ".join(f"{type(error).__name__}: {error}".split())
     return zones, ""
 

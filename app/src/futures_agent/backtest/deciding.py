@@ -131,7 +131,7 @@ def decide(
             _require_sound(decided, panel.candles.of(index)["timestamp"])
         except AgentError:  # refused, or told to stop
             raise
-        except Exception as error:  # a user's code may raise anything; the other symbols go on
+        except (Exception, SystemExit) as error:  # a user's code may raise anything; the other symbols go on
             decided[:] = np.zeros(1, SIGNAL)
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             failures.append(f"left out, strategy {strategy.name} failed on {symbol}: {reason}")

@@ -30,7 +30,7 @@ def load_strategy(name: str) -> Strategy:
         found = getattr(importlib.import_module(module_name), attribute)
     except AgentError:
         raise
-    except Exception as error:  # a user's module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a user's module may raise anything while it is imported
         reason = f"{type(error).__name__}: {error}"
         missing = isinstance(error, ModuleNotFoundError)
         hint = "; install it, or put its folder on PYTHONPATH" if missing else ""

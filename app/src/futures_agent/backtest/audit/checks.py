@@ -130,7 +130,7 @@ def _first_runs(subject: _Subject) -> tuple[Check, dict[int, Trace], list[str]]:
             first = subject.run(bars)
         except AgentError:
             raise
-        except Exception as error:  # a user's code may raise anything; the other symbols go on
+        except (Exception, SystemExit) as error:  # a user's code may raise anything; the other symbols go on
             failures.append(f"{symbol}: {_sentence(error)}")
             continue
         _compare(subject, again, index, first, partial(subject.run, bars))
@@ -181,7 +181,7 @@ def _compare(
         other = rerun()
     except AgentError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         check.compared(engaged=True)
         check.add(_finding(symbol, "step", Difference(0, "raised", "nothing", _sentence(error)), None, cut))
         return None
@@ -313,5 +313,5 @@ def _account_finding(found: AccountDifference, cut: int | None = None) -> Findin
     )
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
