@@ -147,9 +147,7 @@ def newest(db: apsw.Connection, timeframe: Timeframe) -> dict[str, int]:
         return dict(db.execute(sql))
 
 
-def stored_range(
-    db: apsw.Connection, timeframe: Timeframe, symbols: Sequence[str]
-) -> tuple[int, int] | None:
+def stored_range(db: apsw.Connection, timeframe: Timeframe, symbols: Sequence[str]) -> tuple[int, int] | None:
     """Return the open times (ms UTC) of the oldest and newest stored candle of `symbols`, if any."""
     # One aggregate per SELECT is read off an end of the key; two in one would go through all its rows.
     ends_of = f"(SELECT {{}}(timestamp) FROM {timeframe.table} WHERE symbol = :symbol)"
