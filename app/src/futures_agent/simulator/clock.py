@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from futures_agent.errors import Refuse
@@ -38,6 +39,11 @@ class VenueClock:
         start = time.time_ns() / 1e6 if start_ms is None else float(start_ms)
         self._lock = threading.Lock()
         self._anchor = _Anchor(start, time.monotonic_ns(), _checked_scale(scale))
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener`, from whatever thread, after each change that is not the mere passing of time."""
+        self._listeners.append(listener)
 
     @property
     def scale(self) -> float:
@@ -58,6 +64,7 @@ class VenueClock:
         """Show `now_ms` from now on; going back is allowed, as clocks do."""
         with self._lock:
             self._anchor = _Anchor(float(now_ms), time.monotonic_ns(), self._anchor.scale)
+        self._changed()
 
     def step(self, by_ms: int) -> int:
         """Jump forward by `by_ms` and return the new time (ms UTC).
@@ -72,6 +79,7 @@ class VenueClock:
         with self._lock:
             venue_ms = self._now(self._anchor) + by_ms
             self._anchor = _Anchor(venue_ms, time.monotonic_ns(), self._anchor.scale)
+        self._changed()
         return int(venue_ms)
 
     def set_scale(self, scale: float) -> None:
@@ -79,6 +87,11 @@ class VenueClock:
         scale = _checked_scale(scale)
         with self._lock:
             self._anchor = _Anchor(self._now(self._anchor), time.monotonic_ns(), scale)
+        self._changed()
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     @staticmethod
     def _now(anchor: _Anchor) -> float:

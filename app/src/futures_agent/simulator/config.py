@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from futures_agent.simulator.streams.config import StreamsConfig
 from futures_agent.simulator.trading.config import TradingConfig
 
 
@@ -34,6 +35,7 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     orders_per_10s: Annotated[int, Meta(gt=0)] = 300  # orders that an account may send
     orders_per_min: Annotated[int, Meta(gt=0)] = 1200
     legacy_avg_price: bool = False  # placing an order is answered with avgPrice and cumQuote, as it once was
+    streams: StreamsConfig = field(default_factory=StreamsConfig)  # WebSockets
     trading: TradingConfig = field(default_factory=TradingConfig)  # accounts, fills, fees
     retry_after: bool = True  # 429 and 418 carry a Retry-After header
     host: str = "127.0.0.1"

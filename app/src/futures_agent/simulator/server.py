@@ -85,12 +85,12 @@ def running_simulator(config: SimulatorConfig, venue: Venue | None = None) -> It
     bound = listener(config)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(venue),
+            venue.streams.counting(create_app(venue)),
             log_config=None,
             log_level="warning",
             access_log=False,
             lifespan="off",
-            ws="none",
+            ws=venue.streams.protocol(),
             http=venue.connections.protocol(),
             loop="asyncio",
             date_header=False,  # the host's date would contradict the venue's clock

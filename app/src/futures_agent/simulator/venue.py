@@ -11,13 +11,19 @@ from futures_agent.settings.tree import DEFAULT_SYMBOLS
 from futures_agent.simulator.clock import VenueClock
 from futures_agent.simulator.config import SimulatorConfig
 from futures_agent.simulator.connections import Connections
+from futures_agent.simulator.fault_acts import perform
+from futures_agent.simulator.fault_orders import PlannedInterference
 from futures_agent.simulator.fault_plan import FaultPlan
-from futures_agent.simulator.faults import ClockSkew
+from futures_agent.simulator.fault_streams import Tampering
+from futures_agent.simulator.faults import ClockSkew, EngineDelay
 from futures_agent.simulator.generator import GeneratedCandles
 from futures_agent.simulator.macro import load_macro
 from futures_agent.simulator.market import CandleSource, Market
 from futures_agent.simulator.order_counts import OrderCounts
 from futures_agent.simulator.sentiment import Sentiment, read_funding
+from futures_agent.simulator.streams.feed import Feed
+from futures_agent.simulator.streams.hub import StreamHub
+from futures_agent.simulator.streams.payloads import Payloads
 from futures_agent.simulator.trading.exchange import Exchange
 from futures_agent.simulator.weights import WeightLimiter
 
@@ -68,12 +74,35 @@ class Venue:
         self.exchange = Exchange(
             self.market, self.sentiment, config.trading, config.seed, self.clock.now_ms()
         )
+        self.payloads = Payloads(self.market, self.exchange.state.prices, self.sentiment)
+        feed = Feed(self.market, self.payloads, self.exchange.status, config.streams.tick_ms)
+        self.streams = StreamHub(self.clock, feed, config.streams, seed=config.seed, advance=self.advance)
+        self.exchange.subscribe(self.streams.on_event)
+        self.faults = FaultPlan(config.seed)
+        self.exchange.interfere(PlannedInterference(self.faults))
+        self.streams.tamper = Tampering(self.faults, self._key_of)
         self.legacy_avg_price = config.legacy_avg_price
         self.retry_after = config.retry_after
         self.latency_ms = config.latency_ms
-        self.faults = FaultPlan(config.seed)
         self.tally = Tally()
         self.connections = Connections()
+
+    def advance(self, now_ms: int) -> None:
+        """Let everything happen on the exchange up to `now_ms` (ms UTC)."""
+        with self.lock:
+            for entry in self.faults.due(now_ms):
+                self.exchange.advance(entry.fault.from_ms)
+                perform(self, entry)
+            self.exchange.advance(now_ms)
+
+    def engine_delay_ms(self, now_ms: int) -> int:
+        """Return how late (venue time) an order that comes at `now_ms` reaches the matching engine."""
+        delay = self.faults.engage(EngineDelay, now_ms, lambda each: True)
+        return delay.delay_ms if delay else 0
+
+    def _key_of(self, listen_key: str) -> str:
+        """Return the API key of the account whose listen key this is; empty where it is none's."""
+        return next((each.key for each in self.exchange.accounts if each.listen_key == listen_key), "")
 
     def told_ms(self, now_ms: int) -> int:
         """Return the time that the venue tells, and holds timestamps against, at `now_ms` (ms UTC)."""
