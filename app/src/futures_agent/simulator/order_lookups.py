@@ -90,8 +90,8 @@ def either_needed(first: str, second: str) -> VenueError:
     return VenueError(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
 
 
-def limit_of(params: Parameters, usual: int) -> int:
-    """Return how many rows were asked for, at most LARGEST_LIMIT.
+def limit_of(params: Parameters, usual: int, largest: int = LARGEST_LIMIT) -> int:
+    """Return how many rows were asked for.
 
     Raises
     ------
@@ -99,37 +99,40 @@ def limit_of(params: Parameters, usual: int) -> int:
         -1130 when it is out of bounds.
     """
     limit = params.whole("limit")
-    if limit is not None and not 1 <= limit <= LARGEST_LIMIT:
+    if limit is not None and not 1 <= limit <= largest:
         raise refusal(-1130, "limit")
     return usual if limit is None else limit
 
 
-def window_of(call: Call, kept_ms: int) -> tuple[int, int]:
+def window_of(call: Call, kept_ms: int, longest_ms: int = WINDOW_MS) -> tuple[int, int]:
     """Return the stretch of time [start, end], ms UTC, that startTime and endTime span.
 
-    Without them it is the last WINDOW_MS, with one of them WINDOW_MS from or up to it.
+    Without them it is the last WINDOW_MS, with one of them the longest from or up to it.
 
     Parameters
     ----------
     kept_ms : int
         Nothing older than this can be asked for.
+    longest_ms : int
+        Longer stretches are refused.
 
     Raises
     ------
     VenueError
-        -1023 when it ends before it starts, -4165 when it is longer than WINDOW_MS.
+        -1023 when it ends before it starts, -4165 when it is too long.
     """
     start_ms, end_ms = call.params.whole("startTime"), call.params.whole("endTime")
     if start_ms is not None and end_ms is not None:
         if start_ms > end_ms:
             raise refusal(-1023)
-        if end_ms - start_ms > WINDOW_MS:
-            raise refusal(-4165, WINDOW_MS // DAY_MS)
+        if end_ms - start_ms > longest_ms:
+            raise refusal(-4165, longest_ms // DAY_MS)
     elif start_ms is not None:
-        end_ms = start_ms + WINDOW_MS
+        end_ms = start_ms + longest_ms
+    elif end_ms is not None:
+        start_ms = end_ms - longest_ms
     else:
-        end_ms = call.now_ms if end_ms is None else end_ms
-        start_ms = end_ms - WINDOW_MS
+        start_ms, end_ms = call.now_ms - WINDOW_MS, call.now_ms
     return max(start_ms, call.now_ms - kept_ms), end_ms
 
 
@@ -137,19 +140,21 @@ def paged(
     call: Call,
     rows: Iterable[Row],
     *,
-    first_id: str,
-    id_of: Callable[[Row], int],
     time_of: Callable[[Row], int],
     kept_ms: int,
     usual_limit: int,
+    first_id: str = "",
+    id_of: Callable[[Row], int] | None = None,
+    longest_ms: int = WINDOW_MS,
 ) -> list[Row]:
     """Return one page of `rows` (oldest first): from an id on, or of a stretch of time.
 
     Parameters
     ----------
     first_id : str
-        Name of the parameter that holds the least id; with it the time does not matter.
-    kept_ms, usual_limit : int
+        Name of the parameter that holds the least id, of those that `id_of` returns; with it the time does
+        not matter.
+    kept_ms, longest_ms, usual_limit : int
         See `window_of`, `limit_of`.
 
     Raises
@@ -157,10 +162,11 @@ def paged(
     VenueError
         As `window_of` and `limit_of`.
     """
-    limit, least = limit_of(call.params, usual_limit), call.params.whole(first_id)
-    if least is not None:
+    limit = limit_of(call.params, usual_limit)
+    least = call.params.whole(first_id) if first_id else None
+    if least is not None and id_of is not None:
         oldest = call.now_ms - kept_ms
         return [row for row in rows if id_of(row) >= least and time_of(row) >= oldest][:limit]
-    start_ms, end_ms = window_of(call, kept_ms)
+    start_ms, end_ms = window_of(call, kept_ms, longest_ms)
     within = [row for row in rows if start_ms <= time_of(row) <= end_ms]
     return within[:limit] if call.params.get("startTime") else within[-limit:]

@@ -19,6 +19,7 @@ from futures_agent.simulator.control import control_routes, stats_of
 from futures_agent.simulator.fault_plan import Planned
 from futures_agent.simulator.market import Market
 from futures_agent.simulator.rest import rest_routes
+from futures_agent.simulator.rest_account import ACCOUNT_ENDPOINTS
 from futures_agent.simulator.rest_algo import ALGO_ENDPOINTS
 from futures_agent.simulator.rest_macro import macro_routes
 from futures_agent.simulator.rest_market import MARKET_ENDPOINTS
@@ -67,7 +68,7 @@ class RunningSimulator:
 def create_app(venue: Venue) -> Starlette:
     """Return the ASGI application of `venue`."""
     market = (*MARKET_ENDPOINTS, *SENTIMENT_ENDPOINTS)
-    account = (*ORDER_ENDPOINTS, *ALGO_ENDPOINTS)
+    account = (*ORDER_ENDPOINTS, *ALGO_ENDPOINTS, *ACCOUNT_ENDPOINTS)
     exchange = rest_routes(venue, (*market, *account))
     return Starlette(routes=[*control_routes(venue), *macro_routes(venue), *exchange])
 
