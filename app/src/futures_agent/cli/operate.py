@@ -87,6 +87,12 @@ def simulator(
     scale: Annotated[float, typer.Option(help="How much faster than real time its clock runs.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the generated candles.")] = 1,
     latency_ms: Annotated[float, typer.Option(help="Added to every answer.")] = 0.0,
+    accounts: Annotated[
+        Path | None, typer.Option(help="JSON list of accounts; without it demo, demo-secret, 5000 USDT.")
+    ] = None,
+    fills: Annotated[
+        str, typer.Option(help="ticks: when touched; bar: by finished candles, as the backtest.")
+    ] = "ticks",
     port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 8099,
     url_file: Annotated[Path | None, typer.Option(help="Write the URL here once it answers.")] = None,
 ) -> None:
@@ -100,6 +106,8 @@ def simulator(
         scale=scale,
         seed=seed,
         latency_ms=latency_ms,
+        accounts=accounts,
+        fills=fills,
         port=port,
         url_file=url_file,
     )

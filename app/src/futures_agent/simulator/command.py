@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -21,6 +22,8 @@ def run_simulator(
     scale: float,
     seed: int,
     latency_ms: float,
+    accounts: Path | None,
+    fills: str,
     port: int,
     url_file: Path | None,
 ) -> None:
@@ -45,15 +48,34 @@ def run_simulator(
                 "seed": seed,
                 "latency_ms": latency_ms,
                 "port": port,
+                "trading": {"path": fills} | ({} if accounts is None else {"accounts": _read(accounts)}),
             },
             SimulatorConfig,
         )
+        if not config.trading.accounts:
+            raise Refuse(f"simulator: {accounts} holds no account; leave --accounts away for the usual one")
     except msgspec.ValidationError as error:
         raise Refuse(f"simulator: {error}; `agentctl simulator --help` says what is possible") from None
 
     def ready(url: str) -> None:
-        print(f"the exchange simulator answers at {url}", flush=True)
+        print(f"the exchange simulator answers at {url}; its page is {url}/sim/", flush=True)
         if url_file is not None:
             write_atomically(url_file, url.encode())
 
     serve(config, on_ready=ready)
+
+
+def _read(accounts: Path) -> Any:
+    """Return what a file of accounts holds: a JSON list of `trading.config.AccountConfig`.
+
+    Raises
+    ------
+    Refuse
+        The file cannot be read, or is not JSON.
+    """
+    try:
+        return msgspec.json.decode(accounts.read_bytes())
+    except OSError as error:
+        raise Refuse(f"simulator: cannot read the accounts in {accounts}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise Refuse(f"simulator: {accounts} is no list of accounts in JSON: {error}") from None

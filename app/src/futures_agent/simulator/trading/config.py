@@ -9,8 +9,6 @@ from msgspec import Meta, Struct, field
 
 from futures_agent.market.timeframe import Timeframe
 
-Share = Annotated[Decimal, Meta(ge=0, lt=1)]
-
 
 class AccountConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One account as it is when the venue opens.
@@ -68,10 +66,15 @@ class TradingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timeframe: Timeframe = Timeframe.H1
     open_window_ms: Annotated[int, Meta(ge=0, le=60_000)] = 1_000
     tick_ms: Annotated[int, Meta(ge=100, le=3_600_000)] = 60_000
-    maker_fee: Share = Decimal("0.0002")
-    taker_fee: Share = Decimal("0.0005")
-    half_spread: Share = Decimal("0.0001")
-    impact: Share = Decimal("0.01")
+    maker_fee: Decimal = Decimal("0.0002")
+    taker_fee: Decimal = Decimal("0.0005")
+    half_spread: Decimal = Decimal("0.0001")
+    impact: Decimal = Decimal("0.01")
     trigger_delay_ms: tuple[int, int] = (5, 50)
     max_algo_orders: Annotated[int, Meta(ge=1)] = 200  # open ones of an account, over all symbols
     brackets: dict[str, tuple[tuple[Decimal, ...], ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("maker_fee", "taker_fee", "half_spread", "impact"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is not in [0, 1)")
