@@ -143,6 +143,12 @@ def test_parameters_risk_and_costs_of_the_settings_count(settings: Settings, dat
     assert not any("funding" in warning for warning in result.warnings)
 
 
+def test_what_ended_the_trading_is_told_before_what_cost_a_symbol(settings: Settings, database: Path) -> None:
+    told = run(changed(settings, risk={"max_drawdown": 0.001}), database).warnings
+    assert told[0].startswith("the drawdown kill switch tripped at 2026-01-")
+    assert told[1].startswith("left out, no H1 candles")
+
+
 def test_finer_candles_are_loaded_where_collected(settings: Settings, database: Path) -> None:
     finer = changed(settings, data={"timeframes": ("D1", "H1", "M15")})
     assert run(finer, database).candles == 2 * 20 * (24 + 96)
