@@ -41,7 +41,7 @@ def cancel_algo(call: Call) -> dict[str, Any]:
     algo = algo_of(call)
     if algo is None:
         raise refusal(-2011)
-    call.venue.exchange.cancel_algo(call.account, algo, call.now_ms)
+    call.venue.exchange.cancel_algo(call.account, call.now_ms, algo_id=algo.algo_id)
     return {
         "algoId": algo.algo_id,
         "clientAlgoId": algo.client_algo_id,
@@ -52,10 +52,7 @@ def cancel_algo(call: Call) -> dict[str, Any]:
 
 def cancel_all_algos(call: Call) -> dict[str, Any]:
     """Cancel every conditional order of a contract that has not triggered."""
-    symbol = listing_of(call).symbol
-    for algo in call.account.algos_of(symbol):
-        if algo.status == "NEW":
-            call.venue.exchange.cancel_algo(call.account, algo, call.now_ms)
+    call.venue.exchange.cancel_all_algos(call.account, listing_of(call).symbol, call.now_ms)
     return done("The operation of cancel all open order is done.")
 
 

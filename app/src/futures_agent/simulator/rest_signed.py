@@ -106,9 +106,9 @@ class AccountEndpoint:
         account = self._account(venue, sent.api_key)
         params = Parameters(sent.query, sent.body)
         if self.access is not Access.KEY:
-            self._check_signature(account, params, sent, now_ms)
+            self._check_signature(venue, account, params, sent, now_ms)
         with venue.lock:
-            venue.exchange.advance(now_ms)
+            venue.advance(now_ms)
             counts = venue.order_counts.admit(account.account_id, self.orders, now_ms)
             params.check_names(_SIGNED | set(self.reads.split()))
             document = self.answer(Call(venue, account, params, now_ms))
@@ -124,7 +124,9 @@ class AccountEndpoint:
             raise refusal(-2015)
         return account
 
-    def _check_signature(self, account: Account, params: Parameters, sent: Sent, now_ms: int) -> None:
+    def _check_signature(
+        self, venue: Venue, account: Account, params: Parameters, sent: Sent, now_ms: int
+    ) -> None:
         payload, signature = split_signature(sent.query, sent.body)
         timestamp_ms = params.whole("timestamp")
         if timestamp_ms is None:
@@ -134,12 +136,13 @@ class AccountEndpoint:
             window_ms = USUAL_RECV_WINDOW_MS
         elif window_ms > LARGEST_RECV_WINDOW_MS:
             raise refusal(-1130, "recvWindow")
-        check_time(timestamp_ms, window_ms, now_ms)
+        told_ms = venue.told_ms(now_ms)
+        check_time(timestamp_ms, window_ms, told_ms)
         secret = account.config.public_key or account.config.secret
         if not signature_is_valid(secret, payload, signature):
             raise refusal(-1022)
         if self.matches:
-            check_engine_time(timestamp_ms, window_ms, now_ms + sent.engine_delay_ms)
+            check_engine_time(timestamp_ms, window_ms, told_ms + venue.engine_delay_ms(now_ms))
 
 
 def outcome(action: Callable[[T], Any], one: T) -> Any:

@@ -25,6 +25,7 @@ from futures_agent.simulator.rest_macro import macro_routes
 from futures_agent.simulator.rest_market import MARKET_ENDPOINTS
 from futures_agent.simulator.rest_orders import ORDER_ENDPOINTS
 from futures_agent.simulator.rest_sentiment import SENTIMENT_ENDPOINTS
+from futures_agent.simulator.rest_terms import TERMS_ENDPOINTS
 from futures_agent.simulator.venue import Venue
 
 _STOP_TIMEOUT_S = 5.0
@@ -68,7 +69,7 @@ class RunningSimulator:
 def create_app(venue: Venue) -> Starlette:
     """Return the ASGI application of `venue`."""
     market = (*MARKET_ENDPOINTS, *SENTIMENT_ENDPOINTS)
-    account = (*ORDER_ENDPOINTS, *ALGO_ENDPOINTS, *ACCOUNT_ENDPOINTS)
+    account = (*ORDER_ENDPOINTS, *ALGO_ENDPOINTS, *ACCOUNT_ENDPOINTS, *TERMS_ENDPOINTS)
     exchange = rest_routes(venue, (*market, *account))
     return Starlette(routes=[*control_routes(venue), *macro_routes(venue), *exchange])
 
