@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from futures_agent.simulator.listing import Listing
 from futures_agent.simulator.trading.account import Account
 from futures_agent.simulator.trading.margin import ISOLATED, AccountMargin, MarkPrice
 from futures_agent.simulator.trading.records import ZERO, AlgoOrder, Fill, Order, Position
@@ -176,6 +177,39 @@ def margin_call_row(
         "mp": plain(mark_price),
         "up": plain(position.unrealized_pnl(mark_price)),
         "mm": plain(maintenance),
+    }
+
+
+def force_order(now_ms: int, symbol: str, side: str, quantity: Decimal, price: Decimal) -> dict[str, Any]:
+    """Return the public forceOrder of a liquidation."""
+    detail = {
+        "s": symbol,
+        "S": side,
+        "o": "LIMIT",
+        "f": "IOC",
+        "q": plain(quantity),
+        "p": plain(price),
+        "ap": plain(price),
+        "X": "FILLED",
+        "l": plain(quantity),
+        "z": plain(quantity),
+        "T": now_ms,
+    }
+    return {"e": "forceOrder", "E": now_ms, "o": detail, "st": 1}
+
+
+def contract_info(now_ms: int, listing: Listing, status: str) -> dict[str, Any]:
+    """Return the public contractInfo of a contract whose state has changed."""
+    return {
+        "e": "contractInfo",
+        "E": now_ms,
+        "s": listing.symbol,
+        "ps": listing.pair,
+        "ct": listing.contract_type,
+        "dt": listing.delivery_ms,
+        "ot": listing.onboard_ms,
+        "cs": status,
+        "st": 1,
     }
 
 

@@ -17,7 +17,7 @@ from futures_agent.simulator.trading.account import Account
 from futures_agent.simulator.trading.admission import admit, closes, crosses
 from futures_agent.simulator.trading.clearing import Clearing
 from futures_agent.simulator.trading.records import ZERO, AlgoOrder, Order, OrderRequest, Position
-from futures_agent.simulator.trading.state import State
+from futures_agent.simulator.trading.state import Due, State
 
 # Why an order expired (`er` of ORDER_TRADE_UPDATE).
 NOT_IMMEDIATE, REDUCE_ONLY_KNOCKED_OUT, LIQUIDATED, DELISTED, MARKET_REST = 2, 4, 5, 7, 9
@@ -40,6 +40,8 @@ class Matching:
     ----------
     on_position_change : callable
         Called with the account and the position after each fill.
+    on_closed : callable
+        Called with the account and an order that rests no more, whatever became of it.
     """
 
     def __init__(self, state: State, clearing: Clearing) -> None:
@@ -50,6 +52,7 @@ class Matching:
         self._exact = config.path == "bar"
         self._paused_until: dict[tuple[str, int], int] = {}
         self.on_position_change: Callable[[Account, Position], None] = lambda account, position: None
+        self.on_closed: Callable[[Account, Order], None] = lambda account, order: None
 
     def place(
         self,
@@ -58,6 +61,7 @@ class Matching:
         *,
         algo: AlgoOrder | None = None,
         level: Decimal | None = None,
+        on_accept: Callable[[Order], None] = lambda order: None,
     ) -> Order:
         """Accept and execute an order; `algo` is the conditional order it comes from.
 
@@ -65,6 +69,8 @@ class Matching:
         ----------
         level : Decimal, optional
             The market's price where that is not the last one: what triggered it within a candle.
+        on_accept : callable
+            Called with the accepted order before it trades.
 
         Raises
         ------
@@ -86,6 +92,9 @@ class Matching:
         account.orders[order.symbol, order.order_id] = order
         account.open_orders[order.symbol, order.order_id] = order
         self._changed(account, order, "NEW")
+        on_accept(order)
+        if order.good_till_ms:
+            state.schedule(order.good_till_ms, Due.GOOD_TILL, account, (order.symbol, order.order_id))
         if order.type == "MARKET":
             self._take(account, order, price)
             self._expire_rest(account, order, MARKET_REST)
@@ -156,7 +165,7 @@ class Matching:
         extra_fee: Decimal,
         status: str,
     ) -> Order:
-        """Close a whole position at `price` by an order of the exchange's own: liquidation, ADL, settlement."""
+        """Close a whole position at `price`, by an order of the exchange's own."""
         state = self._state
         side = "SELL" if position.amount > 0 else "BUY"
         request = OrderRequest(
@@ -209,6 +218,7 @@ class Matching:
             step = Decimal(1).scaleb(-state.market.listings[order.symbol].grid.volume)
             quantity = (quantity * share).quantize(step, ROUND_FLOOR)
             self._paused_until[order.symbol, order.order_id] = state.now_ms + _RETRY_MS
+            state.schedule(state.now_ms + _RETRY_MS, Due.REST, account)
         if not quantity:
             return
         fill = self._clearing.fill(account, order, price, quantity, maker=maker)
@@ -218,6 +228,8 @@ class Matching:
         state.emit(account, events.trade_lite(state.now_ms, order, fill))
         state.emit(account, events.order_trade_update(state.now_ms, order, "TRADE", fill))
         self._clearing.tell_account(account, "ORDER", fill.fee_asset, [position])
+        if order.status == "FILLED":
+            self.on_closed(account, order)
         self.on_position_change(account, position)
 
     def _expire_rest(self, account: Account, order: Order, reason: int) -> None:
@@ -229,6 +241,7 @@ class Matching:
         order.updated_ms = self._state.now_ms
         self._forget(account, order)
         self._changed(account, order, status)
+        self.on_closed(account, order)
 
     def _forget(self, account: Account, order: Order) -> None:
         account.open_orders.pop((order.symbol, order.order_id), None)

@@ -50,10 +50,16 @@ class Prices:
         self._timeframe = config.timeframe
         self._window_ms = config.open_window_ms if config.path == "bar" else 0
         self._tiles: dict[str, tuple[int, list[Tile]]] = {}
+        self._newest: dict[str, tuple[int, Decimal]] = {}
         self.mark_offset: dict[str, Decimal] = {}
 
     def last(self, symbol: str, at_ms: int) -> Decimal:
         """Return the last price at `at_ms`; 0 before the first candle."""
+        if self._newest.get(symbol, (None,))[0] != at_ms:
+            self._newest[symbol] = (at_ms, self._last(symbol, at_ms))
+        return self._newest[symbol][1]
+
+    def _last(self, symbol: str, at_ms: int) -> Decimal:
         open_ms = self._timeframe.open_of(at_ms)
         if at_ms - open_ms <= self._window_ms and (bar := self.bar(symbol, open_ms)) is not None:
             return self._decimal(symbol, bar["open"])

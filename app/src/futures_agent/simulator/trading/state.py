@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 import string
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from enum import Enum, auto
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from futures_agent.simulator.market import Market
@@ -30,6 +32,26 @@ _ID_LETTERS = string.ascii_letters + string.digits
 def money(amount: Decimal) -> Decimal:
     """Return `amount` as it is booked, on eight decimals."""
     return amount.quantize(_MONEY_UNIT)
+
+
+class Due(Enum):
+    """What a time is waited for."""
+
+    TRIGGERED = auto()  # a triggered conditional order reaches the book; its id
+    GOOD_TILL = auto()  # an order's date; (symbol, order id), or an algo id
+    COUNTDOWN = auto()  # countdownCancelAll; symbol
+    LISTEN_KEY = auto()  # it may have expired
+    REST = auto()  # the rest of a partly filled order may trade
+
+
+class Waiting(NamedTuple):
+    """One entry of the schedule; whether it still holds is looked at when its time has come."""
+
+    time_ms: int
+    number: int
+    due: Due
+    account: Account
+    what: Any
 
 
 class Numbers:
@@ -72,8 +94,8 @@ class State:
         Everything up to here has happened.
     statuses : dict of symbol to str
         Of contracts that are not what their listing says (halted, settling).
-    stretch_ms : dict of symbol to int
-        Up to where the symbol's path has been walked.
+    waiting : list of Waiting
+        What is to happen at a known time, a heap.
     """
 
     def __init__(self, market: Market, config: TradingConfig, seed: int, start_ms: int) -> None:
@@ -90,6 +112,13 @@ class State:
         self.accounts = [Account(number, each) for number, each in enumerate(config.accounts, 1)]
         self.on_event: list[OnEvent] = []
         self.on_market: list[OnMarket] = []
+        self.waiting: list[Waiting] = []
+        self._scheduled = 0
+
+    def schedule(self, time_ms: int, due: Due, account: Account, what: Any = None) -> None:
+        """Wait for `time_ms`."""
+        self._scheduled += 1
+        heapq.heappush(self.waiting, Waiting(time_ms, self._scheduled, due, account, what))
 
     def status(self, symbol: str) -> str:
         """Return the contract's state now, such as TRADING.

@@ -1,0 +1,155 @@
+"""Positions that are taken away: liquidation, auto-deleveraging, settlement of a closed contract."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from futures_agent.simulator.trading import events
+from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.trading.clearing import Clearing
+from futures_agent.simulator.trading.margin import CROSSED, ISOLATED, AccountMargin, liquidation_price
+from futures_agent.simulator.trading.matching import DELISTED, LIQUIDATED, Matching
+from futures_agent.simulator.trading.records import ZERO, Position
+from futures_agent.simulator.trading.state import State
+from futures_agent.simulator.trading.triggers import Triggers
+
+LIQUIDATION_FEE = Decimal("0.0125")  # `liquidationFee` of exchangeInfo, share of the notional
+_CALL_RATIO = Decimal("0.8")  # of the maintenance margin in the margin balance: a MARGIN_CALL warns
+
+
+def bankruptcy_price(position: Position) -> Decimal:
+    """Return the price at which an isolated position has lost its margin, on no grid."""
+    return position.entry_price - position.isolated_wallet / position.amount
+
+
+class Liquidation:
+    """Watches margins, and closes positions by force."""
+
+    def __init__(self, state: State, clearing: Clearing, matching: Matching, triggers: Triggers) -> None:
+        self._state = state
+        self._clearing = clearing
+        self._matching = matching
+        self._triggers = triggers
+        self._called: set[int] = set()
+
+    def price_of(self, account: Account, position: Position) -> Decimal:
+        """Return the mark price at which a position is liquidated; 0 for never."""
+        state, symbol = self._state, position.symbol
+        whole = state.margin(account, state.margin_assets[symbol])
+        return liquidation_price(account, position, whole, state.brackets, state.mark(symbol))
+
+    def liquidate(self, account: Account, position: Position, price: Decimal) -> None:
+        """The mark price has come to a position's liquidation price: it is closed at `price`.
+
+        Open orders that may tie up its margin go first. With crossed margin other positions follow for as
+        long as the rest does not suffice for them.
+        """
+        crossed = account.margin_type(position.symbol) == CROSSED
+        self._expire_orders(account, None if crossed else position.symbol)
+        self._take_over(account, position, price)
+        if crossed:
+            self.check_crossed(account)
+
+    def check(self) -> None:
+        """Liquidate every position whose margin no longer suffices at the current mark prices, or warn."""
+        for account in self._state.accounts:
+            for position in account.held():
+                if account.margin_type(position.symbol) == ISOLATED and self._is_short(account, position):
+                    self.liquidate(account, position, self._state.mark(position.symbol))
+            self.check_crossed(account)
+
+    def check_crossed(self, account: Account) -> None:
+        """Close crossed positions, the largest loss first, until the margin suffices for the rest."""
+        state = self._state
+        for asset in sorted(account.wallets):
+            while True:
+                crossed = [
+                    each
+                    for each in account.held()
+                    if account.margin_type(each.symbol) == CROSSED
+                    and state.margin_assets[each.symbol] == asset
+                ]
+                whole = state.margin(account, asset)
+                if not crossed or whole.cross_balance > whole.cross_maintenance:
+                    self._warn(account, crossed, whole)
+                    break
+                self._expire_orders(account, None)
+                worst = min(crossed, key=lambda each: each.unrealized_pnl(state.mark(each.symbol)))
+                self._take_over(account, worst, state.mark(worst.symbol))
+
+    def deleverage(self, account: Account, position: Position) -> None:
+        """Close a position against somebody else's bankruptcy (ADL), at the mark price, without clearance."""
+        self._close(account, position, self._state.mark(position.symbol), "adl_autoclose", ZERO, "NEW_ADL")
+
+    def settle_contract(self, symbol: str) -> None:
+        """A contract has closed: its orders expire, its positions are settled at the mark price."""
+        for account in self._state.accounts:
+            for order in account.orders_of(symbol):
+                self._matching.expire(account, order, DELISTED)
+            for algo in account.algos_of(symbol):
+                self._triggers.expire(account, algo, "Symbol is closed")
+            for position in account.held():
+                if position.symbol == symbol:
+                    price = self._state.mark(symbol)
+                    self._close(account, position, price, "settlement_autoclose-", ZERO, "FILLED")
+
+    def _is_short(self, account: Account, position: Position) -> bool:
+        state = self._state
+        mark = state.mark(position.symbol)
+        needed = state.brackets.maintenance(position.symbol, abs(position.amount) * mark)
+        return position.isolated_wallet + position.unrealized_pnl(mark) <= needed
+
+    def _take_over(self, account: Account, position: Position, price: Decimal) -> None:
+        side = "SELL" if position.amount > 0 else "BUY"
+        if account.margin_type(position.symbol) == ISOLATED:
+            worst = bankruptcy_price(position)
+            price = max(price, worst) if position.amount > 0 else min(price, worst)
+        self._state.ledger.record(
+            self._state.now_ms,
+            account.account_id,
+            "LIQUIDATION",
+            symbol=position.symbol,
+            position_side=position.side,
+            amount=position.amount,
+            price=price,
+        )
+        quantity = abs(position.amount)
+        self._close(account, position, price, "autoclose-", LIQUIDATION_FEE, "FILLED")
+        order = events.force_order(self._state.now_ms, position.symbol, side, quantity, price)
+        self._state.tell_market(order)
+
+    def _close(
+        self, account: Account, position: Position, price: Decimal, prefix: str, fee: Decimal, status: str
+    ) -> None:
+        state = self._state
+        if state.config.path == "ticks":
+            tick = Decimal(1).scaleb(-state.market.listings[position.symbol].grid.price)
+            price = price.quantize(tick, ROUND_FLOOR if position.amount > 0 else ROUND_CEILING)
+        client_id = prefix if not prefix.endswith("-") else f"{prefix}{state.numbers.tran_id()}"
+        self._matching.close_by_force(account, position, price, client_id, fee, status)
+        self._cover(account, state.margin_assets[position.symbol])
+
+    def _cover(self, account: Account, asset: str) -> None:
+        """The insurance fund pays what an account without positions owes."""
+        owed = -account.wallet(asset)
+        if owed > 0 and not any(self._state.margin_assets[each.symbol] == asset for each in account.held()):
+            self._state.book(account, "INSURANCE_CLEAR", owed, asset, info="INSURANCE_FUND")
+            self._clearing.tell_account(account, "INSURANCE_CLEAR", asset, [], change=owed)
+
+    def _expire_orders(self, account: Account, symbol: str | None) -> None:
+        for order in list(account.open_orders.values()):
+            if symbol in (None, order.symbol):
+                self._matching.expire(account, order, LIQUIDATED)
+
+    def _warn(self, account: Account, crossed: list[Position], whole: AccountMargin) -> None:
+        """Send a MARGIN_CALL when the crossed margin has become thin; once until it has recovered."""
+        state = self._state
+        thin = bool(crossed) and whole.cross_maintenance >= _CALL_RATIO * whole.cross_balance
+        if thin and account.account_id not in self._called:
+            rows = []
+            for position in crossed:
+                mark = state.mark(position.symbol)
+                needed = state.brackets.maintenance(position.symbol, abs(position.amount) * mark)
+                rows.append(events.margin_call_row(account, position, mark, needed))
+            state.emit(account, events.margin_call(state.now_ms, account, whole, rows))
+        (self._called.add if thin else self._called.discard)(account.account_id)

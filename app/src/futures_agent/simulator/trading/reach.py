@@ -1,0 +1,101 @@
+"""Reach: what waits along a contract's path, and which of it the price comes to first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import NamedTuple
+
+from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.trading.admission import MARKET_TAKE_BOUND
+from futures_agent.simulator.trading.prices import Leg
+from futures_agent.simulator.trading.records import ZERO, AlgoOrder, Order, Position
+from futures_agent.simulator.trading.state import State
+from futures_agent.simulator.trading.triggers import TRAILING, triggers_below
+
+_TRIGGER_PROTECT = MARKET_TAKE_BOUND  # `triggerProtect` of exchangeInfo happens to be as much
+
+
+class Mark(NamedTuple):
+    """One price at which something happens."""
+
+    level: Decimal
+    below: bool  # it happens at or below `level`, else at or above
+    account: Account
+    what: Order | AlgoOrder | Position
+
+    def reached(self, price: Decimal) -> bool:
+        return price <= self.level if self.below else price >= self.level
+
+
+class Arrival(NamedTuple):
+    """The price comes to a mark."""
+
+    time_ms: int
+    price: Decimal
+    mark: Mark
+
+
+Trail = dict[int, Decimal]  # of activated trailing stops by algo id: the best price so far
+PriceOf = Callable[[Account, Position], Decimal]
+
+
+def marks_of(
+    state: State,
+    symbol: str,
+    trail: Trail,
+    rests: Callable[[Order], bool],
+    liquidation_price: PriceOf,
+) -> list[Mark]:
+    """Return every mark of `symbol` on the scale of the last price, in the order of accounts and arrival."""
+    marks: list[Mark] = []
+    scale = 1 + state.prices.mark_offset.get(symbol, ZERO)
+    for account in state.accounts:
+        for position in account.held():
+            if position.symbol == symbol and (price := liquidation_price(account, position)):
+                marks.append(Mark(price / scale, position.amount > 0, account, position))
+        for algo in account.algos_of(symbol):
+            if algo.status == "NEW" and not (algo.price_protect and abs(scale - 1) > _TRIGGER_PROTECT):
+                level, below = _level(algo, trail)
+                marked = algo.working_type == "MARK_PRICE"
+                marks.append(Mark(level / scale if marked else level, below, account, algo))
+        for order in account.orders_of(symbol):
+            if rests(order):
+                marks.append(Mark(order.price, order.side == "BUY", account, order))
+    return marks
+
+
+def follow(trail: Trail, algos: Iterable[AlgoOrder], price: Decimal) -> None:
+    """Show trailing stops a price: a selling one keeps the highest, a buying one the lowest."""
+    for algo in algos:
+        if algo.algo_id in trail:
+            best = max if algo.side == "SELL" else min
+            trail[algo.algo_id] = best(trail[algo.algo_id], price)
+
+
+def first_on(leg: Leg, marks: Iterable[Mark]) -> Arrival | None:
+    """Return the first mark that the price comes to on `leg`; what it starts beyond comes first of all."""
+    found: Mark | None = None
+    rising = leg.end > leg.start
+    for mark in marks:
+        if mark.reached(leg.start):
+            return Arrival(leg.start_ms, leg.start, mark)
+        nearer = found is None or (mark.level < found.level if rising else mark.level > found.level)
+        if mark.reached(leg.end) and nearer:
+            found = mark
+    if found is None:
+        return None
+    share = (found.level - leg.start) / (leg.end - leg.start)
+    elapsed = int(-((leg.start_ms - leg.end_ms) * share // 1))  # rounded up: it is there, not nearly
+    return Arrival(min(leg.start_ms + elapsed, leg.end_ms - 1), found.level, found)
+
+
+def _level(algo: AlgoOrder, trail: Trail) -> tuple[Decimal, bool]:
+    """Return at what price a conditional order triggers or starts to trail, and whether at or below it."""
+    if algo.type != TRAILING:
+        return algo.trigger_price, triggers_below(algo)
+    selling = algo.side == "SELL"
+    if not algo.is_activated:
+        return algo.activate_price, not selling
+    back = algo.callback_rate / 100
+    return trail[algo.algo_id] * (1 - back if selling else 1 + back), selling
