@@ -29,7 +29,7 @@ def test_a_time_may_be_told_in_three_ways(at: str, from_ms: int) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('{"how": "boredom"}', "no fault `boredom`; there are broken off, clock skew"),
+        ('{"how": "boredom"}', "no fault `boredom`; there are broken off, candles missing"),
         ('{"how": ["late"]}', "no fault `\\['late'\\]`"),
         ('{"how": "late", "stat": 5}', "unknown field `stat`"),
         ('{"at": "noon"}', "`at` 'noon' is no time"),

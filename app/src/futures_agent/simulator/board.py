@@ -70,7 +70,7 @@ def board_of(venue: Venue) -> Board:
     """Return what stands on the board now, everything due until now having happened."""
     with venue.lock:
         now_ms = venue.clock.now_ms()
-        venue.exchange.advance(now_ms)
+        venue.advance(now_ms)
         accounts = [account_row(venue.exchange, account) for account in venue.exchange.accounts]
     return Board(
         now_ms=now_ms,

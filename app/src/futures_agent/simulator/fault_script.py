@@ -9,10 +9,38 @@ import msgspec
 
 from futures_agent.clock import SECOND_MS, parse_utc
 from futures_agent.errors import Refuse
+from futures_agent.simulator.fault_acts import (
+    ConnectionsLost,
+    ContractStatus,
+    ForcedClose,
+    ForeignOrder,
+    FundingInterval,
+    ListenKeyExpired,
+    MarkOffset,
+    TickSize,
+)
+from futures_agent.simulator.fault_orders import OrderFault
 from futures_agent.simulator.fault_plan import Planned
+from futures_agent.simulator.fault_streams import CandlesMissing, StreamFault
 from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault, StoreLag
 
-FAULT_KINDS: tuple[type[Planned], ...] = (Fault, StoreLag, ClockSkew, EngineDelay)
+FAULT_KINDS: tuple[type[Planned], ...] = (
+    Fault,
+    StoreLag,
+    ClockSkew,
+    EngineDelay,
+    StreamFault,
+    CandlesMissing,
+    ConnectionsLost,
+    ListenKeyExpired,
+    OrderFault,
+    ForcedClose,
+    ForeignOrder,
+    ContractStatus,
+    TickSize,
+    FundingInterval,
+    MarkOffset,
+)
 _KIND_OF = {how: kind for kind in FAULT_KINDS for how in get_args(get_type_hints(kind)["how"])}
 
 

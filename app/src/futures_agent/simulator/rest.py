@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from futures_agent.simulator.fault_streams import CandlesMissing
 from futures_agent.simulator.faults import Asked, Fault, StoreLag, exchange_error, refusal_body
 from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.venue import Venue
@@ -35,8 +36,6 @@ class Sent:
         Address it came from.
     api_key : str, optional
         The header X-MBX-APIKEY.
-    engine_delay_ms : int
-        Venue time until it reaches the matching engine, which judges its age once more.
     """
 
     params: Params
@@ -44,7 +43,6 @@ class Sent:
     body: str = ""
     client: str = ""
     api_key: str | None = None
-    engine_delay_ms: int = 0
 
 
 class Served(Protocol):
@@ -150,13 +148,28 @@ def _perform(
     try:
         if endpoint is None:
             raise VenueError(-5000, f"Path {asked.path}, Method {asked.method} is invalid", status=404)
+        venue.advance(now_ms)
         body = endpoint.perform(venue, sent, now_ms, headers)
-        lag = venue.faults.engage(
-            StoreLag, now_ms, lambda each: each.hits(asked) and each.hides(body, now_ms)
-        )
-        return 200, lag.without(body, now_ms) if lag else body
+        return 200, _as_known(venue, asked, body, now_ms)
     except VenueError as error:
         return error.status, exchange_error(error.code, str(error))
+
+
+def _as_known(venue: Venue, asked: Asked, body: bytes, now_ms: int) -> bytes:
+    """Return the true answer `body` without what the venue's stores lack.
+
+    Raises
+    ------
+    VenueError
+        -2013 where that is all it tells.
+    """
+    gap = venue.faults.engage(
+        CandlesMissing, now_ms, lambda each: each.hits(asked.path, asked.params) and each.hides(body)
+    )
+    if gap:
+        body = gap.without(body)
+    lag = venue.faults.engage(StoreLag, now_ms, lambda each: each.hits(asked) and each.hides(body, now_ms))
+    return lag.without(body, now_ms) if lag else body
 
 
 def _instead(venue: Venue, fault: Fault, now_ms: int, headers: dict[str, str]) -> tuple[int, bytes]:

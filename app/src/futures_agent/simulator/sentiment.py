@@ -6,6 +6,7 @@ Recorded funding comes from the funding.parquet (symbol, funding_time in ms UTC,
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from zlib import crc32
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from futures_agent.clock import HOUR_MS, MINUTE_MS
+from futures_agent.errors import Refuse
 from futures_agent.market.sentiment import FUNDING_PAYMENT, Statistic
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.simulator.market import Market
@@ -41,9 +43,28 @@ class Sentiment:
         self._market = market
         self._seed = seed
         self._recorded = recorded
+        self._changes: dict[str, list[tuple[int, int]]] = {}
 
-    def interval_h(self, symbol: str) -> int:
-        """Return the hours between two made-up payments of `symbol`."""
+    def change_interval(self, symbol: str, hours: int, now_ms: int) -> None:
+        """Pay funding of `symbol` every so many hours from the full hour after `now_ms` (ms UTC) on.
+
+        Raises
+        ------
+        Refuse
+            Its payments are recorded ones.
+        """
+        if symbol in self._recorded:
+            raise Refuse(f"{symbol}: its funding payments are recorded; their interval cannot be changed")
+        from_ms = now_ms - now_ms % HOUR_MS + HOUR_MS
+        self._changes.setdefault(symbol, []).append((from_ms, hours))
+
+    def interval_h(self, symbol: str, at_ms: int | None = None) -> int:
+        """Return the hours between two made-up payments of `symbol` at a time (None: the latest known)."""
+        hours = [
+            hours for from_ms, hours in self._changes.get(symbol, ()) if at_ms is None or from_ms <= at_ms
+        ]
+        if hours:
+            return hours[-1]
         return _INTERVALS_H[crc32(symbol.encode()) % len(_INTERVALS_H)]
 
     def funding(self, symbol: str, start_ms: int, end_ms: int) -> NDArray[np.void]:
@@ -58,7 +79,17 @@ class Sentiment:
         return found
 
     def _made_up(self, symbol: str, start_ms: int, end_ms: int) -> NDArray[np.void]:
-        step = self.interval_h(symbol) * HOUR_MS
+        """Return payments around [start_ms, end_ms], of each stretch of time by the interval it had."""
+        changes = [from_ms for from_ms, _ in self._changes.get(symbol, ())]
+        stretches = []
+        for first, last in pairwise([0, *changes, max(end_ms, *changes, 0) + 1]):
+            hours = self.interval_h(symbol, first)
+            payments = self._at_interval(symbol, hours, max(first, start_ms), min(last - 1, end_ms))
+            stretches.append(payments[payments["timestamp"] >= first])
+        return np.concatenate(stretches)
+
+    def _at_interval(self, symbol: str, hours: int, start_ms: int, end_ms: int) -> NDArray[np.void]:
+        step = hours * HOUR_MS
         first = max((start_ms - _JITTER_MS) // step, -(-self._market.listings[symbol].onboard_ms // step))
         numbers = np.arange(first, end_ms // step + 1, dtype=np.int64)
         payments = np.zeros(len(numbers), FUNDING_PAYMENT)

@@ -34,6 +34,8 @@ class Connection(asyncio.Protocol):
         What it is subscribed to; None until the handshake is done.
     silent : bool
         Half-open: the connection stands, but nothing is sent or read any more.
+    muted : bool
+        It lives, but no message of a stream is sent any more.
     """
 
     def __init__(self, hub: StreamHub, server_connections: set[Any]) -> None:
@@ -54,6 +56,7 @@ class Connection(asyncio.Protocol):
         self._readable.set()
         self.session: Session | None = None
         self.silent = False
+        self.muted = False
         self.peer = ""
 
     # What asyncio and uvicorn call.
@@ -108,7 +111,7 @@ class Connection(asyncio.Protocol):
     def send(self, message: Message) -> None:
         """Send a message of a stream."""
         session = self.session
-        if session is None or self._frames.state is not State.OPEN:
+        if session is None or self.muted or self._frames.state is not State.OPEN:
             return
         if session.combined:
             body = b'{"stream":"%b","data":%b}' % (message.stream.encode(), message.body)
@@ -158,6 +161,17 @@ class Connection(asyncio.Protocol):
         """Say good-bye, and end the connection once the client has answered or its patience is over."""
         self._close_frame(code, reason)
         self._loop.call_later(self._config.patience_s, self.abort)
+
+    def disturb(self, how: str) -> None:
+        """Fail; see `StreamHub.disturb`."""
+        if how == "closed":
+            self.abort()
+        elif how == "ended":
+            self.close(CloseCode.GOING_AWAY, "24 hours are over")
+        elif how == "silent":
+            self.muted = True
+        else:
+            self.silent = True
 
     def abort(self) -> None:
         """End the connection abruptly."""

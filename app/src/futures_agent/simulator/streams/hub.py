@@ -24,7 +24,7 @@ from futures_agent.simulator.clock import VenueClock
 from futures_agent.simulator.streams.config import StreamsConfig
 from futures_agent.simulator.streams.connection import Connection
 from futures_agent.simulator.streams.feed import Feed, Message
-from futures_agent.simulator.streams.names import Route, parse_stream
+from futures_agent.simulator.streams.names import Kind, Route, parse_stream
 from futures_agent.simulator.streams.payloads import as_json
 from futures_agent.simulator.streams.session import Session
 from futures_agent.simulator.trading.account import Account
@@ -132,6 +132,21 @@ class StreamHub:
         self._subscribers = dict(subscribers)
         self._feed.listen(streams.values())
 
+    def disturb(self, how: str, route: str = "") -> int:
+        """Let the connections of a route (empty: of all) fail, and return how many there are.
+
+        Parameters
+        ----------
+        how : str
+            `closed` without a word; `ended` as after 24 hours; `silent`: no message is sent any more;
+            `half-open`: nothing is sent or read.
+        """
+        disturbed = [each for each in self.connections if route in ("", each.route.value)]
+        for connection in disturbed:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(connection.disturb, how)
+        return len(disturbed)
+
     # Messages.
 
     def publish(self, message: Message) -> None:
@@ -153,10 +168,22 @@ class StreamHub:
         if not self.connections or not listen_key:
             return
         message = Message(listen_key, payload["e"], payload["E"], as_json(payload))
+        self._on_loop(self._user_event, message)
+
+    def on_market(self, payload: dict[str, Any]) -> None:
+        """Send a public event that does not follow from candles: a liquidation, a contract's new state."""
+        event = payload["e"]
+        names = ["!contractInfo"]
+        if event == Kind.FORCE_ORDER.value:
+            names = [f"{payload['o']['s'].lower()}@forceOrder", "!forceOrder@arr"]
+        for name in names:
+            self._on_loop(self.publish, Message(name, event, payload["E"], as_json(payload)))
+
+    def _on_loop(self, act: Callable[[Message], None], message: Message) -> None:
         if threading.get_ident() == self._thread:
-            self._user_event(message)
-        elif self._loop is not None:
-            self._loop.call_soon_threadsafe(self._user_event, message)
+            act(message)
+        elif self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(act, message)
 
     def _user_event(self, message: Message) -> None:
         """Send now, or a little later so that the REST answer comes first; never out of order."""

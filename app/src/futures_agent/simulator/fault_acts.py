@@ -1,0 +1,181 @@
+"""What befalls contracts, accounts and connections at a time that a plan of faults sets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta
+
+from futures_agent.errors import AgentError, Refuse
+from futures_agent.simulator.fault_plan import Act, Entry
+from futures_agent.simulator.refusal import VenueError
+from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.trading.records import OrderRequest
+
+if TYPE_CHECKING:
+    from futures_agent.simulator.venue import Venue
+
+
+class VenueAct(Act, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An act on a venue, whose lock is held, and whose exchange has come as far as the act's time."""
+
+    def do(self, venue: Venue) -> None:
+        """Let it happen.
+
+        Raises
+        ------
+        VenueError, Refuse
+            It cannot: there is no such contract, account or position.
+        """
+        raise NotImplementedError
+
+
+class ContractStatus(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The state of a contract changes: TRADING_HALT, TRADING, SETTLING (which closes positions), …"""
+
+    how: Literal["contract status"] = "contract status"
+    symbol: str
+    status: Annotated[str, Meta(min_length=1)] = "TRADING_HALT"
+
+    def do(self, venue: Venue) -> None:
+        venue.exchange.set_status(self.symbol, self.status, venue.exchange.now_ms)
+
+
+class TickSize(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tick of a contract becomes 10**-decimals."""
+
+    how: Literal["tick size"] = "tick size"
+    symbol: str
+    decimals: Annotated[int, Meta(ge=0, le=8)]
+
+    def do(self, venue: Venue) -> None:
+        venue.exchange.status(self.symbol)
+        listing = venue.market.listings[self.symbol]
+        venue.market.listings[self.symbol] = replace(
+            listing,
+            grid=replace(listing.grid, price=self.decimals),
+            price_precision=max(self.decimals, listing.price_precision),
+        )
+
+
+class FundingInterval(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From the next full hour on, funding is paid every so many hours."""
+
+    how: Literal["funding interval"] = "funding interval"
+    symbol: str
+    hours: Literal[1, 2, 4, 8]
+
+    def do(self, venue: Venue) -> None:
+        venue.exchange.status(self.symbol)
+        venue.sentiment.change_interval(self.symbol, self.hours, venue.exchange.now_ms)
+
+
+class MarkOffset(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The mark price runs away from the last price by `share` of it (< 0: below; 0: comes back)."""
+
+    how: Literal["mark offset"] = "mark offset"
+    symbol: str
+    share: Annotated[Decimal, Meta(gt=-1, le=10)]
+
+    def do(self, venue: Venue) -> None:
+        venue.exchange.status(self.symbol)
+        venue.exchange.state.prices.mark_offset[self.symbol] = self.share
+
+
+class ForcedClose(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A position is taken away at the mark price, by `liquidation` or by auto-`deleveraging`."""
+
+    how: Literal["liquidation", "deleveraging"]
+    key: str = ""
+    symbol: str
+    position_side: Literal["BOTH", "LONG", "SHORT"] = "BOTH"
+
+    def do(self, venue: Venue) -> None:
+        account = account_of(venue, self.key)
+        close = venue.exchange.liquidate if self.how == "liquidation" else venue.exchange.deleverage
+        close(account, self.symbol, venue.exchange.now_ms, position_side=self.position_side)
+
+
+class ForeignOrder(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An order of the account that its client knows nothing of, as from a phone, or before its restart."""
+
+    how: Literal["foreign order"] = "foreign order"
+    key: str = ""
+    symbol: str
+    side: Literal["BUY", "SELL"]
+    quantity: Decimal
+    price: Decimal | None = None  # None: at market
+    position_side: Literal["BOTH", "LONG", "SHORT"] = "BOTH"
+    client_order_id: str = ""
+
+    def do(self, venue: Venue) -> None:
+        request = OrderRequest(
+            symbol=self.symbol,
+            side=self.side,
+            type="MARKET" if self.price is None else "LIMIT",
+            quantity=self.quantity,
+            price=self.price or Decimal(0),
+            position_side=self.position_side,
+            client_order_id=self.client_order_id,
+        )
+        venue.exchange.place(account_of(venue, self.key), request, venue.exchange.now_ms)
+
+
+class ListenKeyExpired(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The listen key of an account dies, with listenKeyExpired as its last event unless not `announced`."""
+
+    how: Literal["listen key expired"] = "listen key expired"
+    key: str = ""
+    announced: bool = True
+
+    def do(self, venue: Venue) -> None:
+        account = account_of(venue, self.key)
+        if not account.listen_key:
+            raise Refuse(f"{account.key} has no listen key that could expire")
+        end = venue.exchange.expire_listen_key if self.announced else venue.exchange.close_listen_key
+        end(account, venue.exchange.now_ms)
+
+
+class ConnectionsLost(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every stream connection of a route (all: empty) fails.
+
+    Attributes
+    ----------
+    how : str
+        `streams closed`: torn; `streams ended`: closed as after 24 hours; `streams silent`: alive, but no
+        message comes any more; `streams half-open`: nothing is sent or read, not even a pong.
+    """
+
+    how: Literal["streams closed", "streams ended", "streams silent", "streams half-open"]
+    route: Literal["", "public", "market", "private"] = ""
+
+    def do(self, venue: Venue) -> None:
+        if not venue.streams.disturb(self.how.removeprefix("streams "), self.route):
+            raise Refuse(f"no connection of the route {self.route or 'any'} is open")
+
+
+def account_of(venue: Venue, key: str) -> Account:
+    """Return the account of an API key, the first one for an empty key.
+
+    Raises
+    ------
+    Refuse
+        There is none.
+    """
+    account = venue.exchange.account_of(key) if key else next(iter(venue.exchange.accounts), None)
+    if account is None:
+        raise Refuse(f"no account has the key {key!r}; `agentctl simulator --help` tells how to make one")
+    return account
+
+
+def perform(venue: Venue, entry: Entry) -> None:
+    """Let the act of `entry` happen, and note what came of it."""
+    try:
+        assert isinstance(entry.fault, VenueAct)
+        entry.fault.do(venue)
+    except (VenueError, AgentError) as error:
+        entry.note = str(error)
+    else:
+        entry.engaged += 1
