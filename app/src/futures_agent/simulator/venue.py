@@ -77,7 +77,7 @@ class Venue:
         self.payloads = Payloads(self.market, self.exchange.state.prices, self.sentiment)
         feed = Feed(self.market, self.payloads, self.exchange.status, config.streams.tick_ms)
         self.streams = StreamHub(self.clock, feed, config.streams, seed=config.seed, advance=self.advance)
-        self.exchange.subscribe(self.streams.on_event)
+        self.exchange.subscribe(self.streams.on_event, self.streams.on_market)
         self.faults = FaultPlan(config.seed)
         self.exchange.interfere(PlannedInterference(self.faults))
         self.streams.tamper = Tampering(self.faults, self._key_of)

@@ -126,7 +126,8 @@ class Feed:
             before = self._traded.get(stream.name)
             self._traded[stream.name] = traded
             return None if before is None else self._payloads.agg_trade(symbol, before, traded, now_ms)
-        assert stream.timeframe is not None
+        if stream.timeframe is None:
+            return None  # told when it happens
         candle = self._market.forming(symbol, stream.timeframe, now_ms)
         if not len(candle) or not candle["trades"][0]:
             return None

@@ -27,18 +27,18 @@ class Kind(Enum):
     MARK_PRICE = "markPriceUpdate"
     BOOK_TICKER = "bookTicker"
     AGG_TRADE = "aggTrade"
+    FORCE_ORDER = "forceOrder"
+    CONTRACT_INFO = "contractInfo"
 
 
-_ROUTES = {
-    Kind.KLINE: Route.MARKET,
-    Kind.MARK_PRICE: Route.MARKET,
-    Kind.AGG_TRADE: Route.MARKET,
-    Kind.BOOK_TICKER: Route.PUBLIC,
-}
 _INTERVALS = {timeframe.value: timeframe for timeframe in Timeframe}
-_ONE_SYMBOL = re.compile(r"([^@!]+)@(kline_(?P<interval>\w+)|markPrice(?P<fast>@1s)?|bookTicker|aggTrade)")
+_ONE_SYMBOL = re.compile(
+    r"([^@!]+)@(kline_(?P<interval>\w+)|markPrice(?P<fast>@1s)?|bookTicker|aggTrade|forceOrder)"
+)
 _ALL_SYMBOLS = {
     "!bookTicker": (Kind.BOOK_TICKER, 0),
+    "!forceOrder@arr": (Kind.FORCE_ORDER, 0),
+    "!contractInfo": (Kind.CONTRACT_INFO, 0),
     "!markPrice@arr": (Kind.MARK_PRICE, 3 * SECOND_MS),
     "!markPrice@arr@1s": (Kind.MARK_PRICE, SECOND_MS),
 }
@@ -65,7 +65,9 @@ class Stream(NamedTuple):
 
     def is_shown_on(self, route: Route) -> bool:
         """Return whether a connection of that route gets its messages."""
-        return _ROUTES[self.kind] is (Route.PUBLIC if route is Route.UNROUTED else route)
+        if self.kind is Kind.BOOK_TICKER:
+            return route in (Route.PUBLIC, Route.UNROUTED)
+        return route is Route.MARKET
 
 
 def parse_stream(name: str) -> Stream | None:
