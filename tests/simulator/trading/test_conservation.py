@@ -8,7 +8,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from trading_worlds import BTC, ETH, START_MS, generated_exchange, ledger_bytes
 
 from futures_agent.simulator.refusal import VenueError
 from futures_agent.simulator.trading.account import Account
@@ -17,6 +16,7 @@ from futures_agent.simulator.trading.exchange import Exchange
 from futures_agent.simulator.trading.interference import Interference
 from futures_agent.simulator.trading.ledger import MONEY_KINDS
 from futures_agent.simulator.trading.records import AlgoOrder, AlgoRequest, Order, OrderRequest
+from trading_worlds import BTC, ETH, START_MS, generated_exchange, ledger_bytes
 
 ORDERS_PER_RUN = 200
 RUNS = 50  # half of them on each path: 10,000 orders in all

@@ -55,9 +55,10 @@ class Prices:
 
     def last(self, symbol: str, at_ms: int) -> Decimal:
         """Return the last price at `at_ms`; 0 before the first candle."""
-        if self._newest.get(symbol, (None,))[0] != at_ms:
-            self._newest[symbol] = (at_ms, self._last(symbol, at_ms))
-        return self._newest[symbol][1]
+        newest = self._newest.get(symbol)
+        if newest is None or newest[0] != at_ms:
+            newest = self._newest[symbol] = (at_ms, self._last(symbol, at_ms))
+        return newest[1]
 
     def _last(self, symbol: str, at_ms: int) -> Decimal:
         open_ms = self._timeframe.open_of(at_ms)
