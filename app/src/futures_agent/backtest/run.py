@@ -129,7 +129,7 @@ def run_backtest(
 
 def _rank(warning: str) -> int:
     """Return the place of a warning: what makes the whole run worthless comes before what costs a symbol."""
-    first = ("no trades", "the drawdown kill switch", "left out, strategy", "left out")
+    first = ("no trades", "left out, strategy", "the drawdown kill switch", "left out")
     return next((place for place, start in enumerate(first) if warning.startswith(start)), len(first))
 
 
