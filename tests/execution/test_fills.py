@@ -48,6 +48,8 @@ CASES = {
     "opens beyond stop, then reaches the target": (long(), bar(94, 111, 94), (STOP, 94)),
     "opens beyond target": (long(), bar(112, 113, 111), (TARGET, 110)),
     "opens beyond target, then falls to the stop": (long(), bar(112, 113, 90), (TARGET, 110)),
+    "opens on the stop, then reaches the target": (long(), bar(95, 111, 94), (STOP, 95)),
+    "opens on the target, then falls to the stop": (long(), bar(110, 113, 90), (TARGET, 110)),
     "both touched": (long(), bar(100, 110, 95), (AMBIGUOUS, 95)),
     "no stop": (long(stop=0.0), bar(100, 105, 10), (NONE, None)),
     "no target": (long(target=0.0), bar(100, 500, 96), (NONE, None)),

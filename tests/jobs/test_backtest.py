@@ -122,7 +122,7 @@ def test_a_single_candle_makes_a_result(synced):
     assert run(synced, start_ms=end - HOUR_MS, end_ms=end) is ExitCode.GATE_FAILED
     result = the_result(synced)
     assert (result["candles"], result["metrics"]["trades"], result["data"]["days"]) == (3, 0, 1 / 24)
-    assert result["warnings"][0] == "no trades: the strategy gave no entry signal"
+    assert result["warnings"][0].startswith("no trades: the strategy gave no entry signal")
 
 
 def test_a_strategy_that_breaks_on_a_symbol_costs_that_symbol_and_says_so(synced, capsys):
@@ -147,10 +147,9 @@ def test_a_strategy_that_breaks_everywhere_is_bad_input(synced, capsys):
 def test_a_strategy_that_never_trades_is_warned_of_before_all_else(synced, capsys):
     assert run(changed(synced, "strategy", name="plain_cross:IDLE")) is ExitCode.GATE_FAILED
     line = capsys.readouterr().out.splitlines()[-1]
-    assert line.startswith(
-        "backtest gate failed: no trades: the strategy gave no entry signal; FAILED: 0 trades"
-    )
-    assert the_result(synced)["warnings"][0] == "no trades: the strategy gave no entry signal"
+    assert line.startswith("backtest gate failed: no trades: the strategy gave no entry signal (it")
+    assert "; FAILED: 0 trades" in line
+    assert the_result(synced)["warnings"][0].startswith("no trades: the strategy gave no entry signal")
 
 
 def test_a_symbol_delisted_on_the_way_is_traded_until_then(synced):
@@ -192,7 +191,7 @@ def test_symbols_that_validation_excludes_are_not_traded(synced):
     run(changed(synced, "data", coverage_min=0.5, excluded_max=0.5))
     summary = read_latest(synced.paths.results)
     assert summary.symbols == ("BTCUSDT", "ETHUSDT")
-    assert summary.warnings[0] == "left out, H1 candles missing or stale: SOLUSDT"
+    assert "left out, H1 candles missing or stale: SOLUSDT" in summary.warnings
 
 
 def test_turned_off_says_so_and_succeeds(synced, capsys):

@@ -182,6 +182,6 @@ def _events(
 
 def _why_no_trades(entries: int, rejections: Mapping[str, int]) -> str:
     if not entries:
-        return "no trades: the strategy gave no entry signal"
+        return "no trades: the strategy gave no entry signal (it starts cold: a short run may all be warm-up)"
     refused = ", ".join(f"{name} {count}" for name, count in rejections.items()) or "none"
     return f"no trades: {entries} entry signals, refused: {refused}"
