@@ -29,6 +29,7 @@ def server_time(venue: Venue, params: Params, now_ms: int) -> bytes:
 
 def exchange_info(venue: Venue, params: Params, now_ms: int) -> bytes:
     """Answer every contract and the limits, whatever symbol was asked for."""
+    changed = venue.exchange.state.statuses
     document = {
         "timezone": "UTC",
         "serverTime": now_ms - now_ms % MINUTE_MS,  # the document is cached: clients must not trust it
@@ -39,7 +40,10 @@ def exchange_info(venue: Venue, params: Params, now_ms: int) -> bytes:
             {"asset": asset, "marginAvailable": True, "autoAssetExchange": "-10000"}
             for asset in ("USDT", "USDC")
         ],
-        "symbols": [listing.entry(now_ms) for listing in venue.market.listings.values()],
+        "symbols": [
+            listing.entry(now_ms) | ({"status": changed[symbol]} if symbol in changed else {})
+            for symbol, listing in venue.market.listings.items()
+        ],
     }
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 

@@ -1,0 +1,211 @@
+"""What befalls orders, accounts and contracts, as a client sees it, and as the ledger has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import requests
+
+from futures_agent.clock import HOUR_MS, SECOND_MS, utc_text
+from futures_agent.simulator.fault_acts import (
+    ContractStatus,
+    ForcedClose,
+    ForeignOrder,
+    FundingInterval,
+    MarkOffset,
+    TickSize,
+)
+from futures_agent.simulator.fault_orders import OrderFault
+from futures_agent.simulator.fault_plan import Planned
+from futures_agent.simulator.server import RunningSimulator
+from signed_client import SignedClient
+
+Factory = Callable[..., RunningSimulator]
+
+STOP = {
+    "algoType": "CONDITIONAL",
+    "symbol": "BTCUSDT",
+    "side": "SELL",
+    "type": "STOP_MARKET",
+    "quantity": "0.010",
+}
+
+
+@pytest.fixture
+def client(simulator_factory: Factory) -> SignedClient:
+    return SignedClient(simulator_factory())
+
+
+def befall(client: SignedClient, fault: Planned) -> None:
+    """Plan `fault` and let its time, now, come."""
+    client.simulator.add_fault(fault)
+    client.simulator.venue.advance(client.simulator.clock.now_ms())
+
+
+def row(client: SignedClient) -> tuple[str, int, str]:
+    """Return state, strikes and note of the first fault."""
+    told = client.simulator.venue.faults.rows(client.simulator.clock.now_ms())[0]
+    return told["state"], told["engaged"], told.get("note", "")
+
+
+def price(client: SignedClient, share: str) -> str:
+    """Return a price that is so far (a share) from the last one, on the tick."""
+    last = client.simulator.venue.exchange.last_price("BTCUSDT")
+    return str((last * (1 + Decimal(share))).quantize(Decimal("0.1")))
+
+
+def amount(client: SignedClient) -> Decimal:
+    return client.account.position("BTCUSDT").amount
+
+
+def contract(client: SignedClient, symbol: str = "BTCUSDT") -> dict[str, Any]:
+    document = requests.get(f"{client.simulator.url}/fapi/v1/exchangeInfo", timeout=10).json()
+    found: dict[str, Any] = next(entry for entry in document["symbols"] if entry["symbol"] == symbol)
+    return found
+
+
+def test_an_order_fills_in_part_and_its_rest_expires(client: SignedClient) -> None:
+    befall(client, OrderFault(how="partial fill", share=Decimal("0.4"), symbol="BTCUSDT", key="demo"))
+    placed = client.market("BUY", "0.010", newOrderRespType="RESULT")
+    assert (placed["status"], placed["executedQty"]) == ("EXPIRED", "0.004")
+    assert amount(client) == Decimal("0.004")
+    assert row(client) == ("used up", 1, "")
+    assert client.market("BUY", "0.010", newOrderRespType="RESULT")["status"] == "FILLED"
+
+
+def test_a_resting_order_fills_in_parts(client: SignedClient) -> None:
+    befall(client, OrderFault(how="partial fill"))
+    placed = client.limit("BUY", "0.010", price(client, "0.001"))
+    query = {"symbol": "BTCUSDT", "orderId": placed["orderId"]}
+    half = client.ask("GET", "order", **query)
+    assert (half["status"], half["executedQty"]) == ("PARTIALLY_FILLED", "0.005")
+    client.simulator.clock.step(2 * SECOND_MS)
+    assert client.ask("GET", "order", **query)["status"] == "FILLED"
+    assert row(client)[1] == 1
+
+
+def test_a_stop_is_rejected_when_it_triggers(client: SignedClient) -> None:
+    client.market("BUY", "0.010")
+    befall(client, OrderFault(how="stop rejected"))
+    # A stop that the falling mark price triggers for certain.
+    stop = client.ask(
+        "POST", "algoOrder", **STOP, triggerPrice=price(client, "-0.02"), workingType="MARK_PRICE"
+    )
+    befall(client, MarkOffset(symbol="BTCUSDT", share=Decimal("-0.03")))
+    client.simulator.clock.step(2 * SECOND_MS)
+    told = client.ask("GET", "algoOrder", algoId=stop["algoId"])
+    assert told["algoStatus"] == "REJECTED"
+    assert client.account.algos[stop["algoId"]].reason == "Margin is insufficient."
+    assert amount(client) == Decimal("0.010")
+    assert row(client)[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "prefix", "entry"), [("liquidation", "autoclose-", 1), ("deleveraging", "adl_autoclose", 0)]
+)
+def test_a_position_is_taken_away(client: SignedClient, how: Any, prefix: str, entry: int) -> None:
+    client.market("BUY", "0.010")
+    befall(client, ForcedClose(how=how, symbol="BTCUSDT"))
+    assert amount(client) == 0
+    order = client.ask("GET", "allOrders", symbol="BTCUSDT")[-1]
+    assert (order["side"], Decimal(order["executedQty"])) == ("SELL", Decimal("0.010"))
+    assert order["clientOrderId"].startswith(prefix)
+    assert len(list(client.simulator.venue.exchange.ledger.entries("LIQUIDATION"))) == entry
+    assert row(client) == ("used up", 1, "")
+
+
+def test_a_position_that_is_not_there_cannot_be_taken_away(client: SignedClient) -> None:
+    befall(client, ForcedClose(how="liquidation", symbol="BTCUSDT"))
+    assert row(client) == ("failed", 0, "Position is not sufficient.")
+
+
+def test_an_unknown_account_is_named(client: SignedClient) -> None:
+    befall(client, ForcedClose(how="liquidation", symbol="BTCUSDT", key="nobody"))
+    assert row(client)[2].startswith("no account has the key 'nobody'")
+
+
+def test_a_mark_price_that_runs_away_liquidates(client: SignedClient) -> None:
+    client.ask("POST", "leverage", symbol="BTCUSDT", leverage=100)
+    quantity = (Decimal(200_000) / client.simulator.venue.exchange.last_price("BTCUSDT")).quantize(
+        Decimal("0.001")
+    )
+    client.market("BUY", str(quantity))
+    befall(client, MarkOffset(symbol="BTCUSDT", share=Decimal("-0.04")))
+    client.simulator.clock.step(2 * 60 * SECOND_MS)
+    client.ask("GET", "openOrders", symbol="BTCUSDT")
+    assert amount(client) == 0
+    assert list(client.simulator.venue.exchange.ledger.entries("LIQUIDATION"))
+
+
+@pytest.mark.parametrize("terms", [{}, {"price": Decimal("50000.0")}])
+def test_an_order_of_another_hand_appears(client: SignedClient, terms: dict[str, Any]) -> None:
+    order = ForeignOrder(
+        symbol="BTCUSDT", side="BUY", quantity=Decimal("0.010"), client_order_id="phone", **terms
+    )
+    befall(client, order)
+    (told,) = client.ask("GET", "allOrders", symbol="BTCUSDT")
+    assert (told["clientOrderId"], told["type"]) == ("phone", "LIMIT" if terms else "MARKET")
+    assert amount(client) == (0 if terms else Decimal("0.010"))
+
+
+def test_a_contract_is_halted_and_trades_again(client: SignedClient) -> None:
+    client.market("BUY", "0.010")
+    befall(client, ContractStatus(symbol="BTCUSDT"))
+    assert contract(client)["status"] == "TRADING_HALT"
+    order = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": "0.010"}
+    assert client.refused("POST", "order", **order)[0] == -1122
+    befall(client, ContractStatus(symbol="BTCUSDT", status="TRADING"))
+    assert contract(client)["status"] == "TRADING"
+    client.market("SELL", "0.010")
+    assert amount(client) == 0
+
+
+def test_a_contract_that_settles_closes_positions_and_orders(client: SignedClient) -> None:
+    client.market("BUY", "0.010")
+    client.limit("BUY", "0.010", price(client, "-0.04"))
+    befall(client, ContractStatus(symbol="BTCUSDT", status="SETTLING"))
+    assert contract(client)["status"] == "SETTLING"
+    assert amount(client) == 0
+    resting, forced = client.ask("GET", "allOrders", symbol="BTCUSDT")[-2:]
+    assert resting["status"] == "EXPIRED"
+    assert forced["clientOrderId"].startswith("settlement_autoclose-")
+
+
+def test_a_contract_that_is_not_there_cannot_change(client: SignedClient) -> None:
+    for fault in (
+        ContractStatus(symbol="NONEUSDT"),
+        TickSize(symbol="NONEUSDT", decimals=1),
+        FundingInterval(symbol="NONEUSDT", hours=1),
+        MarkOffset(symbol="NONEUSDT", share=Decimal(0)),
+    ):
+        befall(client, fault)
+    rows = client.simulator.venue.faults.rows(0)
+    assert {(told["state"], told["note"]) for told in rows} == {("failed", "Invalid symbol.")}
+
+
+def test_a_tick_grows(client: SignedClient) -> None:
+    fine = price(client, "-0.01")
+    befall(client, TickSize(symbol="BTCUSDT", decimals=0))
+    tick = next(each for each in contract(client)["filters"] if each["filterType"] == "PRICE_FILTER")
+    assert Decimal(tick["tickSize"]) == 1
+    whole = str(int(Decimal(fine)))
+    terms = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "quantity": "0.010", "timeInForce": "GTC"}
+    assert client.refused("POST", "order", **terms, price=f"{whole}.1")[0] == -4014
+    assert client.limit("BUY", "0.010", whole)["status"] == "NEW"
+
+
+def test_funding_comes_more_often(client: SignedClient) -> None:
+    simulator = client.simulator
+    client.market("BUY", "0.010")
+    befall(client, FundingInterval(symbol="BTCUSDT", hours=1))
+    for _ in range(4):
+        simulator.clock.step(HOUR_MS)
+        client.ask("GET", "openOrders", symbol="BTCUSDT")
+    paid = client.ask("GET", "income", incomeType="FUNDING_FEE")
+    assert [utc_text(each["time"])[11:13] for each in paid] == ["15", "16", "17", "18"]
+    start = simulator.clock.now_ms() - 5 * HOUR_MS
+    url = f"{simulator.url}/fapi/v1/fundingRate?symbol=BTCUSDT&startTime={start}"
+    assert len(requests.get(url, timeout=10).json()) == 4
