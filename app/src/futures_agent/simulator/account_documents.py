@@ -55,7 +55,11 @@ class AccountDocuments:
                 for position in self._positions(every_contract=every_contract)
             ],
         }
-        return self.permissions() | document if every_contract else document
+        if not every_contract:
+            return document
+        permissions = self.permissions()
+        del permissions["dualSidePosition"]
+        return {**permissions, "feeBurn": False, **document}
 
     def balances(self) -> list[dict[str, Any]]:
         """Return GET /fapi/v3/balance."""
