@@ -24,6 +24,7 @@ OPTIONS: dict[str, Any] = {
     "latency_ms": 2.0,
     "accounts": None,
     "fills": "bar",
+    "script": None,
     "port": 0,
     "url_file": None,
 }

@@ -36,6 +36,8 @@ def test_a_time_may_be_told_in_three_ways(at: str, from_ms: int) -> None:
         ('{"at": "+soon"}', "`at` '\\+soon' is no time"),
         ('{"for_s": 0}', "`for_s` 0 is no number of seconds above 0"),
         ("[]", "Expected `object`"),
+        ('{"how": "partial fill", "share": 1}', "`share` 1 must lie between 0 and 1"),
+        ('{"how": "mark offset", "symbol": "BTCUSDT", "share": "-1"}', "`share` -1 must lie above -1"),
     ],
 )
 def test_what_tells_no_fault_is_refused(line: str, words: str) -> None:

@@ -93,6 +93,9 @@ def simulator(
     fills: Annotated[
         str, typer.Option(help="ticks: when touched; bar: by finished candles, as the backtest.")
     ] = "ticks",
+    script: Annotated[
+        Path | None, typer.Option(help="JSON lines of faults, with the times at which they begin.")
+    ] = None,
     port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 8099,
     url_file: Annotated[Path | None, typer.Option(help="Write the URL here once it answers.")] = None,
 ) -> None:
@@ -108,6 +111,7 @@ def simulator(
         latency_ms=latency_ms,
         accounts=accounts,
         fills=fills,
+        script=script,
         port=port,
         url_file=url_file,
     )

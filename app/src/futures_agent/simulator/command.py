@@ -24,6 +24,7 @@ def run_simulator(
     latency_ms: float,
     accounts: Path | None,
     fills: str,
+    script: Path | None,
     port: int,
     url_file: Path | None,
 ) -> None:
@@ -47,6 +48,7 @@ def run_simulator(
                 "scale": scale,
                 "seed": seed,
                 "latency_ms": latency_ms,
+                "script": script,
                 "port": port,
                 "trading": {"path": fills} | ({} if accounts is None else {"accounts": _read(accounts)}),
             },

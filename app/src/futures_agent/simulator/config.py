@@ -37,6 +37,7 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     legacy_avg_price: bool = False  # placing an order is answered with avgPrice and cumQuote, as it once was
     streams: StreamsConfig = field(default_factory=StreamsConfig)  # WebSockets
     trading: TradingConfig = field(default_factory=TradingConfig)  # accounts, fills, fees
+    script: Path | None = None  # of faults; see fault_script
     retry_after: bool = True  # 429 and 418 carry a Retry-After header
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 0  # 0: any free one

@@ -77,7 +77,11 @@ class MarkOffset(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     how: Literal["mark offset"] = "mark offset"
     symbol: str
-    share: Annotated[Decimal, Meta(gt=-1, le=10)]
+    share: Decimal
+
+    def __post_init__(self) -> None:
+        if not -1 < self.share <= 10:
+            raise ValueError(f"`share` {self.share} must lie above -1 and not above 10")
 
     def do(self, venue: Venue) -> None:
         venue.exchange.status(self.symbol)

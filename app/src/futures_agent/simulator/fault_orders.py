@@ -29,8 +29,12 @@ class OrderFault(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
     how: Literal["partial fill", "stop rejected"]
     key: str = ""
     symbol: str = ""
-    share: Annotated[Decimal, Meta(gt=0, lt=1)] = Decimal("0.5")
+    share: Decimal = Decimal("0.5")
     reason: Annotated[str, Meta(min_length=1)] = "Margin is insufficient."
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ValueError(f"`share` {self.share} must lie between 0 and 1")
 
     def hits(self, how: str, account: Account, symbol: str) -> bool:
         """Say whether an order in `symbol` is an occasion to do `how`."""

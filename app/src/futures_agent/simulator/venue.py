@@ -14,6 +14,7 @@ from futures_agent.simulator.connections import Connections
 from futures_agent.simulator.fault_acts import perform
 from futures_agent.simulator.fault_orders import PlannedInterference
 from futures_agent.simulator.fault_plan import FaultPlan
+from futures_agent.simulator.fault_script import read_script
 from futures_agent.simulator.fault_streams import Tampering
 from futures_agent.simulator.faults import ClockSkew, EngineDelay
 from futures_agent.simulator.generator import GeneratedCandles
@@ -79,6 +80,8 @@ class Venue:
         self.streams = StreamHub(self.clock, feed, config.streams, seed=config.seed, advance=self.advance)
         self.exchange.subscribe(self.streams.on_event, self.streams.on_market)
         self.faults = FaultPlan(config.seed)
+        for fault in read_script(config.script, self.clock.now_ms()) if config.script else ():
+            self.faults.add(fault)
         self.exchange.interfere(PlannedInterference(self.faults))
         self.streams.tamper = Tampering(self.faults, self._key_of)
         self.legacy_avg_price = config.legacy_avg_price
