@@ -137,6 +137,7 @@ def test_a_table_read_ahead_moves_with_the_calendar_and_is_named(peeking: Module
     assert report.outside == (f"CLOSES (dict, {HOURS} items)",)
     assert report.code is ExitCode.OK
     assert report.verdict == "CLEAN, BUT FOR 3 WARNINGS"
+    assert list(report.lines())[-1].endswith("what the step knows besides bars is not proven")
     assert "the step decides by the date" in shown(report)
     (found,) = check_of(report, "foresight").findings
     assert re.fullmatch(

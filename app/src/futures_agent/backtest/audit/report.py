@@ -165,7 +165,9 @@ class AuditReport(Struct, frozen=True, kw_only=True):
             return "decisions, features or money depend on more than the bars that had closed"
         if self.code is ExitCode.FAILED:
             return "the strategy decided too little to be judged; take more symbols or a longer period"
-        return "every bar, feature, decision and trade was the same without the future"
+        same = "every bar, feature, decision and trade was the same without the future"
+        brings_its_own = self.outside or any(check.word == "warns" for check in self.checks)
+        return f"{same} bars; what the step knows besides bars is not proven" if brings_its_own else same
 
 
 def _shown(value: bool | int | float | str) -> str:
