@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
 
 from futures_agent.errors import Refuse
-from futures_agent.simulator.fault_script import read_fault, read_script
+from futures_agent.simulator.fault_script import FAULT_KINDS, read_fault, read_script
 from futures_agent.simulator.faults import ClockSkew, Fault
 
 NOW = 1_700_000_000_000
@@ -60,3 +62,10 @@ def test_a_bad_script_is_refused_with_its_line(tmp_path: Path) -> None:
         read_script(script, NOW)
     with pytest.raises(Refuse, match="cannot read the script of faults: No such file"):
         read_script(tmp_path / "none", NOW)
+
+
+def test_the_documentation_tells_every_fault_and_each_of_its_examples_works() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    examples = [each for each in re.findall(r'\{"how"[^}]*\}', page) if "…" not in each]
+    told = {msgspec.to_builtins(read_fault(example.encode(), NOW))["how"] for example in examples}
+    assert told == {how for kind in FAULT_KINDS for how in get_args(get_type_hints(kind)["how"])}
