@@ -149,6 +149,14 @@ def test_what_ended_the_trading_is_told_before_what_cost_a_symbol(settings: Sett
     assert told[1].startswith("left out, no H1 candles")
 
 
+def test_a_run_that_begins_later_than_asked_says_so(settings: Settings, database: Path) -> None:
+    asked = Period(START - 3 * DAY_MS, END)
+    told = run_backtest(settings, database=database, period=asked).simulation.warnings
+    assert (
+        "candles begin 2026-01-05T00:00:00Z, not 2026-01-02T00:00:00Z: the run is that much shorter" in told
+    )
+
+
 def test_finer_candles_are_loaded_where_collected(settings: Settings, database: Path) -> None:
     finer = changed(settings, data={"timeframes": ("D1", "H1", "M15")})
     assert run(finer, database).candles == 2 * 20 * (24 + 96)

@@ -19,7 +19,7 @@ from futures_agent.backtest.inputs import input_readers
 from futures_agent.backtest.loading import Frames, Period, load_candles, require_known
 from futures_agent.backtest.panel import Panel, build_panel, load_panel
 from futures_agent.backtest.records import Simulation
-from futures_agent.clock import DAY_MS
+from futures_agent.clock import DAY_MS, utc_text
 from futures_agent.errors import Refuse
 from futures_agent.market.candle import CANDLE
 from futures_agent.market.instrument import Instrument
@@ -122,9 +122,17 @@ def run_backtest(
             inputs=input_readers(db, strategy, params, span),
         )
     simulation = simulate_panel(panel, strategy, settings, compile_cache_of(settings), on_progress)
-    warnings = sorted((*loaded.notes, *simulation.warnings), key=_rank)
+    warnings = sorted((*loaded.notes, *simulation.warnings, *_begins_late(panel, period)), key=_rank)
     simulation = replace(simulation, warnings=tuple(warnings))
     return BacktestRun(simulation, panel, strategy, params)
+
+
+def _begins_late(panel: Panel, period: Period) -> list[str]:
+    """Warn of a run that is shorter than it was asked for: a verdict on few days weighs less."""
+    first = int(panel.timeline[0])
+    if first - period.start_ms < DAY_MS:
+        return []
+    return [f"candles begin {utc_text(first)}, not {utc_text(period.start_ms)}: the run is that much shorter"]
 
 
 def _rank(warning: str) -> int:
