@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from futures_agent.simulator.refusal import refusal
 from futures_agent.simulator.trading.account import Account
-from futures_agent.simulator.trading.margin import initial_margin, opening_quantity
+from futures_agent.simulator.trading.margin import ISOLATED, initial_margin, opening_quantity
 from futures_agent.simulator.trading.records import ZERO, Order, OrderRequest
 from futures_agent.simulator.trading.state import State
 
@@ -112,10 +112,16 @@ def _require_margin(
     symbol = request.symbol
     if request.type == "LIMIT":
         price = request.price if request.side == "BUY" else max(request.price, price)
-    margin = state.margin(account, state.margin_assets[symbol])
-    if opening and initial_margin(account, symbol, opening * price) > margin.free:
+    position = account.position(symbol, request.position_side)
+    held = position.amount
+    free = state.margin(account, state.margin_assets[symbol]).free
+    if opening < request.quantity:  # what is closed on the way frees its margin
+        mark = state.mark(symbol)
+        isolated = account.margin_type(symbol) == ISOLATED
+        own = position.isolated_wallet + position.unrealized_pnl(mark)
+        free += own if isolated else initial_margin(account, symbol, abs(held) * mark)
+    if opening and initial_margin(account, symbol, opening * price) > free:
         raise refusal(-2019)
-    held = account.position(symbol, request.position_side).amount
     waiting = sum(
         (order.remaining for order in account.orders_of(symbol) if order.side == request.side), ZERO
     )

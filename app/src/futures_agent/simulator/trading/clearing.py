@@ -137,7 +137,6 @@ class Clearing:
             position.realized_pnl += realized
             kept = (held - closed) / held
             position.isolated_wallet = money(position.isolated_wallet * kept) if kept else ZERO
-            position.costs *= kept
             signed -= closed * (1 if signed > 0 else -1)
             position.amount -= closed * position.sign
             held -= closed

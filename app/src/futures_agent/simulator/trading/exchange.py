@@ -123,7 +123,7 @@ class Exchange:
     # Time.
 
     def advance(self, to_ms: int) -> None:
-        """Let everything happen up to `to_ms`; a time that is past already changes nothing."""
+        """Let everything happen before `to_ms`, and what is due then; a past time changes nothing."""
         self._timeline.advance(to_ms)
 
     def _at(self, now_ms: int, symbol: str) -> None:

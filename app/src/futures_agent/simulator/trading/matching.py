@@ -204,7 +204,8 @@ class Matching:
         if self._exact:
             return Decimal(repr(price))
         tick = Decimal(1).scaleb(-self._state.market.listings[order.symbol].grid.price)
-        return Decimal(price).quantize(tick, ROUND_CEILING if order.sign > 0 else ROUND_FLOOR)
+        worse = ROUND_CEILING if order.sign > 0 else ROUND_FLOOR
+        return Decimal(f"{price:.12g}").quantize(tick, worse)  # without what binary arithmetic added
 
     def _trade(self, account: Account, order: Order, price: Decimal, *, maker: bool) -> None:
         state = self._state

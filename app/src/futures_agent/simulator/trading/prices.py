@@ -20,12 +20,22 @@ from futures_agent.simulator.trading.records import ZERO
 
 
 class Leg(NamedTuple):
-    """A stretch of the path on which the price runs straight from `start` to `end`."""
+    """A stretch of the path on which the price runs straight from `start` to `end`, and a part of it.
+
+    Between its ends the price is on no grid, so that it does not matter how a path is cut into parts.
+    """
 
     start_ms: int
-    end_ms: int  # the price is at `end` just before
+    end_ms: int
     start: Decimal
     end: Decimal
+    from_ms: int  # the part is [from_ms, to_ms)
+    to_ms: int
+
+    def at(self, at_ms: int) -> Decimal:
+        """Return the price at `at_ms`, start_ms ≤ at_ms ≤ end_ms."""
+        share = Decimal(at_ms - self.start_ms) / (self.end_ms - self.start_ms)
+        return self.start + (self.end - self.start) * share
 
 
 class Tile(NamedTuple):
@@ -112,14 +122,12 @@ class Prices:
     def _tile_legs(self, symbol: str, tile: Tile, from_ms: int, to_ms: int) -> Iterator[Leg]:
         length = tile.close_ms - tile.open_ms
         times = [tile.open_ms + round(length * share) for share in PATH_TIMES]
+        corners = [self._decimal(symbol, corner) for corner in tile.corners]
         for number in range(3):
-            first, last = max(times[number], from_ms), min(times[number + 1], to_ms)
-            if first < last:
-                whole = last == times[number + 1]
-                end = (
-                    self._decimal(symbol, tile.corners[number + 1]) if whole else self._at(symbol, tile, last)
-                )
-                yield Leg(first, last, self._at(symbol, tile, first), end)
+            start_ms, end_ms = times[number], times[number + 1]
+            if start_ms < to_ms and from_ms < end_ms:
+                part = max(start_ms, from_ms), min(end_ms, to_ms)
+                yield Leg(start_ms, end_ms, corners[number], corners[number + 1], *part)
 
     def _at(self, symbol: str, tile: Tile, at_ms: int) -> Decimal:
         share = (at_ms - tile.open_ms) / (tile.close_ms - tile.open_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from math import ceil
 from typing import NamedTuple
 
 from futures_agent.simulator.trading.account import Account
@@ -74,20 +75,26 @@ def follow(trail: Trail, algos: Iterable[AlgoOrder], price: Decimal) -> None:
 
 
 def first_on(leg: Leg, marks: Iterable[Mark]) -> Arrival | None:
-    """Return the first mark that the price comes to on `leg`; what it starts beyond comes first of all."""
+    """Return the first mark that the price comes to on this part of `leg`, if any.
+
+    Marks that it begins beyond come first, in their order.
+    """
+    begin = leg.at(leg.from_ms)
     found: Mark | None = None
     rising = leg.end > leg.start
     for mark in marks:
-        if mark.reached(leg.start):
-            return Arrival(leg.start_ms, leg.start, mark)
+        if mark.reached(begin):
+            return Arrival(leg.from_ms, begin, mark)
         nearer = found is None or (mark.level < found.level if rising else mark.level > found.level)
         if mark.reached(leg.end) and nearer:
             found = mark
     if found is None:
         return None
     share = (found.level - leg.start) / (leg.end - leg.start)
-    elapsed = int(-((leg.start_ms - leg.end_ms) * share // 1))  # rounded up: it is there, not nearly
-    return Arrival(min(leg.start_ms + elapsed, leg.end_ms - 1), found.level, found)
+    elapsed_ms = ceil(share * (leg.end_ms - leg.start_ms))
+    # What only the last price of a leg touches is touched within it: the next candle may open elsewhere.
+    time_ms = max(min(leg.start_ms + elapsed_ms, leg.end_ms - 1), leg.from_ms)
+    return Arrival(time_ms, found.level, found) if time_ms < leg.to_ms else None
 
 
 def _level(algo: AlgoOrder, trail: Trail) -> tuple[Decimal, bool]:

@@ -46,7 +46,10 @@ class Timeline:
         self._judged: dict[tuple[int, str], int] = {}
 
     def advance(self, to_ms: int) -> None:
-        """Let everything happen up to `to_ms`; a time that is past already changes nothing."""
+        """Let everything happen before `to_ms`, and what is due then; a past time changes nothing.
+
+        Where the path has come to at `to_ms` counts from then on: who acts at that very time acts first.
+        """
         state = self._state
         while state.now_ms < to_ms:
             staked = self._staked()
@@ -116,7 +119,7 @@ class Timeline:
             if arrival is not None:
                 return arrival
             if trail:
-                follow(trail, self._algos(symbol), leg.end)
+                follow(trail, self._algos(symbol), leg.at(leg.to_ms))
                 marks = self._marks(symbol, trail)
         return None
 
@@ -137,8 +140,8 @@ class Timeline:
         if trail and from_ms < to_ms:
             algos = self._algos(symbol)
             for leg in self._state.prices.legs(symbol, from_ms, to_ms):
-                follow(trail, algos, leg.start)
-                follow(trail, algos, leg.end)
+                follow(trail, algos, leg.at(leg.from_ms))
+                follow(trail, algos, leg.at(leg.to_ms))
             for algo in algos:
                 algo.extreme_price = trail.get(algo.algo_id, algo.extreme_price)
 
