@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
-from typing import Any
 
 import msgspec
 from msgspec import inspect
 
 
-def struct_form(kinds: Any, *, to: str) -> str:
+def struct_form(*kinds: type[msgspec.Struct], to: str) -> str:
     """Return a form that posts one of `kinds` as JSON to /sim/`to`.
 
     Parameters
     ----------
-    kinds : type
-        A Struct, or a union of tagged ones.
+    *kinds : type
+        Structs.
     to : str
         Name of the control that takes it.
     """
-    info = inspect.type_info(kinds)
-    structs = info.types if isinstance(info, inspect.UnionType) else (info,)
+    structs = inspect.multi_type_info(kinds)
     choices = "".join(f"<option>{escape(_name(struct))}</option>" for struct in structs)
     chooser = f"<label>fault<select data-chooser>{choices}</select></label>" if len(structs) > 1 else ""
     sets = "".join(_fields(struct, hidden=place > 0) for place, struct in enumerate(structs))
@@ -34,7 +33,9 @@ def struct_form(kinds: Any, *, to: str) -> str:
 
 def _name(struct: inspect.Type) -> str:
     assert isinstance(struct, inspect.StructType)
-    return str(struct.tag) if struct.tag is not None else struct.cls.__name__
+    if struct.tag is not None:
+        return str(struct.tag)
+    return re.sub("(?<!^)([A-Z])", r" \1", struct.cls.__name__).lower()
 
 
 def _fields(struct: inspect.Type, *, hidden: bool) -> str:
