@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -108,10 +108,13 @@ class Floor:
 
 
 @contextmanager
-def trading_floor(accounts: int = 120, **config: Any) -> Iterator[Floor]:
-    """Run a simulator with many accounts of 5000 USDT; `config` are fields of SimulatorConfig."""
-    keys = tuple(AccountConfig(key=f"key{number}", secret=f"secret{number}") for number in range(accounts))
-    trading = TradingConfig(accounts=keys)
+def trading_floor(terms: Mapping[str, Any] | None = None, **config: Any) -> Iterator[Floor]:
+    """Run a simulator with many accounts of 5000 USDT.
+
+    `terms` are fields of TradingConfig, `config` of SimulatorConfig.
+    """
+    keys = tuple(AccountConfig(key=f"key{number}", secret=f"secret{number}") for number in range(200))
+    trading = TradingConfig(**{"accounts": keys, **(terms or {})})
     chosen = SimulatorConfig(**{**_WORLD, "trading": trading, **config})
     with running_simulator(chosen) as simulator:
         yield Floor(simulator)

@@ -203,7 +203,7 @@ CASES = (
     ),
     Case(-4137, "Quantity must be zero with closePosition equals true", closing(quantity="1")),
     Case(-4138, "Reduce only must be true with closePosition equals true", closing(reduceOnly="false")),
-    Case(-4140, "Invalid symbol status for opening position", limit(), status="PRE_SETTLE"),
+    Case(-4140, "Invalid symbol status for opening position", limit(), status="TRADING_CANCEL_ONLY"),
     Case(-4141, "Symbol is closed", limit(), status="SETTLING"),
     Case(
         -4161,

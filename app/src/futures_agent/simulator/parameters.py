@@ -37,11 +37,14 @@ class Parameters(Mapping[str, str]):
     Raises
     ------
     VenueError
-        -1101 where a part sends one parameter twice.
+        -1101 where a part sends one parameter twice, -1013 where one is not UTF-8.
     """
 
     def __init__(self, query: str = "", body: str = "") -> None:
-        parts = [parse_qsl(part, keep_blank_values=True) for part in (query, body)]
+        try:
+            parts = [parse_qsl(part, keep_blank_values=True, errors="strict") for part in (query, body)]
+        except UnicodeDecodeError:
+            raise refusal(-1013) from None
         for pairs in parts:
             if len(dict(pairs)) < len(pairs):
                 raise refusal(-1101)

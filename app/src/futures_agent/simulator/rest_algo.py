@@ -17,7 +17,8 @@ from futures_agent.simulator.rest_signed import (
     weighs,
     weighs_by_symbol,
 )
-from futures_agent.simulator.trading.filters import check_algo, check_status, filters_of
+from futures_agent.simulator.trading.admission import require_trading
+from futures_agent.simulator.trading.filters import check_algo, filters_of
 
 _HISTORY_MS = 90 * DAY_MS
 _USUAL_LIMIT = 500
@@ -29,7 +30,7 @@ def place_algo(call: Call) -> dict[str, Any]:
     last_price = exchange.last_price(listing.symbol)
     request = read_algo(call.params, listing, call.account, call.now_ms, last_price)
     reducing = is_reducing(request)
-    check_status(exchange.status(listing.symbol), opening=not reducing)
+    require_trading(exchange.state, listing.symbol, opening=not reducing)
     check_algo(
         request, filters_of(listing), mark_price=exchange.mark_price(listing.symbol), reducing=reducing
     )
@@ -91,7 +92,7 @@ def all_algos(call: Call) -> list[dict[str, Any]]:
 
 
 _PATH = "/fapi/v1"
-_ONE = "algoId clientAlgoId"
+_ONE = "algoId clientAlgoId symbol"  # the symbol is not needed, but clients send it
 ALGO_ENDPOINTS = (
     AccountEndpoint(
         "POST", f"{_PATH}/algoOrder", place_algo, weighs(0), ALGO_NAMES, Access.TRADE, (1, 1), matches=True

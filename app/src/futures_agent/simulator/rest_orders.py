@@ -25,7 +25,8 @@ from futures_agent.simulator.rest_signed import (
     weighs,
     weighs_by_symbol,
 )
-from futures_agent.simulator.trading.filters import check_amendment, check_order, check_status, filters_of
+from futures_agent.simulator.trading.admission import require_trading
+from futures_agent.simulator.trading.filters import check_amendment, check_order, filters_of
 from futures_agent.simulator.trading.records import ZERO, OrderRequest
 
 _MOST_IN_BATCH, _MOST_CANCELLED = 5, 10
@@ -171,7 +172,7 @@ def _checked_request(call: Call, params: Parameters) -> OrderRequest:
     last_price = exchange.last_price(listing.symbol)
     request = read_order(params, listing, call.account, call.now_ms, last_price)
     reducing = is_reducing(request)
-    check_status(exchange.status(listing.symbol), opening=not reducing)
+    require_trading(exchange.state, listing.symbol, opening=not reducing)
     check_order(
         request,
         filters_of(listing),

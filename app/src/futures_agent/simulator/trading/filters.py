@@ -1,4 +1,4 @@
-"""The rules that a contract's entry in exchangeInfo sets: grids, bounds, notional, and its state.
+"""The rules that a contract's entry in exchangeInfo sets: grids, bounds, least notional.
 
 Source: the exchange's page of filters. A filter that the entry lacks is not judged, and so is a bound of 0.
 """
@@ -15,10 +15,6 @@ from msgspec import Struct
 from futures_agent.simulator.listing import Listing
 from futures_agent.simulator.refusal import refusal
 from futures_agent.simulator.trading.records import ZERO, AlgoRequest, OrderRequest
-
-# The contract ends: positions may still be closed, in the first two states.
-_CLOSING_STATUSES = frozenset({"PRE_DELIVERING", "PRE_SETTLE"})
-_CLOSED_STATUSES = frozenset({"DELIVERING", "DELIVERED", "SETTLING", "CLOSE"})
 
 
 class Lot(Struct, frozen=True):
@@ -72,24 +68,6 @@ def read_filters(entry: Mapping[str, Any]) -> Filters:
         trigger_protect=Decimal(entry.get("triggerProtect", 0)),
         max_orders=told.get("MAX_NUM_ORDERS", {}).get("limit", 0),
     )
-
-
-def check_status(status: str, *, opening: bool) -> None:
-    """Refuse an order for a contract whose state does not take it.
-
-    Raises
-    ------
-    VenueError
-        -4140 for opening while it is about to end, -4141 after its end, -1122 in every other state but
-        TRADING.
-    """
-    if status in _CLOSING_STATUSES:
-        if opening:
-            raise refusal(-4140)
-    elif status in _CLOSED_STATUSES:
-        raise refusal(-4141)
-    elif status != "TRADING":
-        raise refusal(-1122)
 
 
 def check_order(
