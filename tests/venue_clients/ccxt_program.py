@@ -11,21 +11,27 @@ from typing import Any
 
 import ccxt
 
+REST, STREAMS = "https://fapi.binance.com", "wss://fstream.binance.com"
 
-def exchange_at(url: str, key: str, secret: str) -> Any:
-    """Return the client, pointed at `url` by its configuration alone."""
-    client = ccxt.binanceusdm({"apiKey": key, "secret": secret, "enableRateLimit": False})
+
+def point_at(client: Any, url: str, key: str, secret: str) -> Any:
+    """Point a client of ccxt or ccxt.pro at `url`, by its configuration alone."""
+    client.apiKey, client.secret, client.enableRateLimit = key, secret, False
+    client.options["fetchCurrencies"] = False  # a call of the spot exchange
     bases = client.urls["api"]
     for name, base in bases.items():
-        if isinstance(base, str) and base.startswith("https://fapi.binance.com"):
-            bases[name] = url + base.removeprefix("https://fapi.binance.com")
-    client.options["fetchCurrencies"] = False  # a call of the spot exchange
+        if isinstance(base, str) and base.startswith(REST):
+            bases[name] = url + base.removeprefix(REST)
+    streams = bases.get("ws", {})
+    for name, base in streams.items():
+        if isinstance(base, str) and base.startswith(STREAMS):
+            streams[name] = url.replace("http", "ws", 1) + base.removeprefix(STREAMS)
     return client
 
 
 def main() -> None:
     """Answer until the input ends."""
-    client = exchange_at(*sys.argv[1:4])
+    client = point_at(ccxt.binanceusdm(), *sys.argv[1:4])
     for line in sys.stdin:
         question = json.loads(line)
         try:

@@ -21,15 +21,13 @@ from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futur
 from pydantic import BaseModel
 
 
-class Complaints(logging.Handler):
-    """Keeps what is logged."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
+def listen_to_complaints() -> list[str]:
+    """Return a list that grows by each line that is logged as a warning or worse."""
+    lines: list[str] = []
+    listener = logging.Handler(logging.WARNING)
+    listener.emit = lambda record: lines.append(record.getMessage())
+    logging.getLogger().addHandler(listener)
+    return lines
 
 
 def plain(value: Any) -> Any:
@@ -74,12 +72,11 @@ def answered(url: str, key: str, secret: str, question: dict[str, Any]) -> dict[
 
 def main() -> None:
     """Answer until the input ends."""
-    complaints = Complaints()
-    logging.getLogger().addHandler(complaints)
+    complaints = listen_to_complaints()
     for line in sys.stdin:
         answer = answered(*sys.argv[1:4], json.loads(line))
-        print(json.dumps({**answer, "complaints": complaints.lines}), flush=True)
-        complaints.lines = []
+        print(json.dumps({**answer, "complaints": complaints}), flush=True)
+        complaints.clear()
 
 
 if __name__ == "__main__":

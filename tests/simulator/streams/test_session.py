@@ -46,7 +46,7 @@ REFUSED: tuple[tuple[Any, int, str], ...] = (
     ({"params": [], "id": 1}, 2, "missing field `method`"),
     ([1, 2], 2, "missing field `method`"),
     ({"method": "JUMP", "id": 1}, 2, "unknown variant `JUMP`, expected one of `SUBSCRIBE`, `UNSUBSCRIBE`"),
-    ({"method": "SUBSCRIBE", "params": ["a"], "id": "one"}, 2, "request ID must be an unsigned integer"),
+    ({"method": "SUBSCRIBE", "params": ["a"], "id": "x" * 37}, 2, "request ID must be an unsigned integer"),
     ({"method": "SUBSCRIBE", "params": ["a"], "id": -1}, 2, "request ID must be an unsigned integer"),
     ({"method": "SUBSCRIBE", "params": ["a"], "id": True}, 2, "request ID must be an unsigned integer"),
     ({"method": "SUBSCRIBE", "params": "a", "id": 1}, 2, "params must be an array"),

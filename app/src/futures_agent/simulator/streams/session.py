@@ -8,6 +8,7 @@ from typing import Any
 from futures_agent.simulator.streams.names import Address
 
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
+_LONGEST_ID = 36  # characters
 _LARGEST_ID = 2**64 - 1
 
 
@@ -51,7 +52,7 @@ class Session:
         TooManyStreams
             It would exceed what a connection may have.
         """
-        number: int | None = None
+        number: int | str | None = None
         try:
             command = _parsed(text)
             number = _id_of(command)
@@ -115,11 +116,14 @@ def _parsed(text: str) -> dict[str, Any]:
     return command
 
 
-def _id_of(command: dict[str, Any]) -> int | None:
-    number = command.get("id")
-    if number is not None and (type(number) is not int or not 0 <= number <= _LARGEST_ID):
-        raise CommandError(2, "Invalid request: request ID must be an unsigned integer")
-    return number
+def _id_of(command: dict[str, Any]) -> int | str | None:
+    """Return the id, a number by the documentation; the exchange's own clients send texts."""
+    told = command.get("id")
+    if told is None or (type(told) is int and 0 <= told <= _LARGEST_ID):
+        return told
+    if isinstance(told, str) and len(told) <= _LONGEST_ID:
+        return told
+    raise CommandError(2, "Invalid request: request ID must be an unsigned integer")
 
 
 def _texts(params: list[Any]) -> list[str]:
