@@ -18,12 +18,14 @@ from futures_agent.simulator.config import SimulatorConfig
 from futures_agent.simulator.control import control_routes, stats_of
 from futures_agent.simulator.fault_plan import Planned
 from futures_agent.simulator.market import Market
+from futures_agent.simulator.page import page_routes
 from futures_agent.simulator.rest import rest_routes
 from futures_agent.simulator.rest_account import ACCOUNT_ENDPOINTS
 from futures_agent.simulator.rest_algo import ALGO_ENDPOINTS
 from futures_agent.simulator.rest_macro import macro_routes
 from futures_agent.simulator.rest_market import MARKET_ENDPOINTS
 from futures_agent.simulator.rest_orders import ORDER_ENDPOINTS
+from futures_agent.simulator.rest_prices import PRICE_ENDPOINTS
 from futures_agent.simulator.rest_sentiment import SENTIMENT_ENDPOINTS
 from futures_agent.simulator.rest_terms import TERMS_ENDPOINTS
 from futures_agent.simulator.venue import Venue
@@ -68,10 +70,10 @@ class RunningSimulator:
 
 def create_app(venue: Venue) -> Starlette:
     """Return the ASGI application of `venue`."""
-    market = (*MARKET_ENDPOINTS, *SENTIMENT_ENDPOINTS)
+    market = (*MARKET_ENDPOINTS, *PRICE_ENDPOINTS, *SENTIMENT_ENDPOINTS)
     account = (*ORDER_ENDPOINTS, *ALGO_ENDPOINTS, *ACCOUNT_ENDPOINTS, *TERMS_ENDPOINTS)
     exchange = rest_routes(venue, (*market, *account))
-    return Starlette(routes=[*control_routes(venue), *macro_routes(venue), *exchange])
+    return Starlette(routes=[*page_routes(venue), *control_routes(venue), *macro_routes(venue), *exchange])
 
 
 @contextmanager
