@@ -16,6 +16,7 @@ from futures_agent.simulator.fault_acts import (
     ForeignOrder,
     FundingInterval,
     MarkOffset,
+    PriceJump,
     TickSize,
 )
 from futures_agent.simulator.fault_orders import OrderFault
@@ -180,6 +181,7 @@ def test_a_contract_that_is_not_there_cannot_change(client: SignedClient) -> Non
         TickSize(symbol="NONEUSDT", decimals=1),
         FundingInterval(symbol="NONEUSDT", hours=1),
         MarkOffset(symbol="NONEUSDT", share=Decimal(0)),
+        PriceJump(symbol="NONEUSDT", share=Decimal("0.1")),
     ):
         befall(client, fault)
     rows = client.simulator.venue.faults.rows(0)
@@ -209,3 +211,16 @@ def test_funding_comes_more_often(client: SignedClient) -> None:
     start = simulator.clock.now_ms() - 5 * HOUR_MS
     url = f"{simulator.url}/fapi/v1/fundingRate?symbol=BTCUSDT&startTime={start}"
     assert len(requests.get(url, timeout=10).json()) == 4
+
+
+def test_a_stop_behind_a_gap_fills_beyond_its_price(client: SignedClient) -> None:
+    client.market("BUY", "0.010")
+    stop = client.ask("POST", "algoOrder", **STOP, triggerPrice=price(client, "-0.05"))
+    trigger = Decimal(price(client, "-0.05"))
+    befall(client, PriceJump(symbol="BTCUSDT", share=Decimal("-0.2")))
+    client.simulator.clock.step(HOUR_MS)
+    told = client.ask("GET", "algoOrder", algoId=stop["algoId"])
+    assert told["algoStatus"] == "FINISHED"
+    sold = client.ask("GET", "userTrades", symbol="BTCUSDT")[-1]
+    assert Decimal(sold["price"]) < trigger * Decimal("0.9")
+    assert amount(client) == 0

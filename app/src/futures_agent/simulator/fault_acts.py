@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta
 
 from futures_agent.errors import AgentError, Refuse
+from futures_agent.market.timeframe import Timeframe
 from futures_agent.simulator.fault_plan import Act, Entry
+from futures_agent.simulator.jump import JumpedCandles
 from futures_agent.simulator.refusal import VenueError
 from futures_agent.simulator.trading.account import Account
 from futures_agent.simulator.trading.records import OrderRequest
@@ -80,12 +82,29 @@ class MarkOffset(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True
     share: Decimal
 
     def __post_init__(self) -> None:
-        if not -1 < self.share <= 10:
-            raise ValueError(f"`share` {self.share} must lie above -1 and not above 10")
+        _check_share(self.share)
 
     def do(self, venue: Venue) -> None:
         venue.exchange.status(self.symbol)
         venue.exchange.state.prices.mark_offset[self.symbol] = self.share
+
+
+class PriceJump(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The next candle of an hour opens with a gap: all prices from there on are off by `share` of them."""
+
+    how: Literal["price jump"] = "price jump"
+    symbol: str
+    share: Decimal
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+
+    def do(self, venue: Venue) -> None:
+        venue.exchange.status(self.symbol)
+        grid = venue.market.listings[self.symbol].grid
+        from_ms = Timeframe.H1.open_of(venue.exchange.now_ms) + Timeframe.H1.ms
+        factor = float(1 + self.share)
+        venue.market.change_source(lambda source: JumpedCandles(source, self.symbol, from_ms, factor, grid))
 
 
 class ForcedClose(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,6 +177,11 @@ class ConnectionsLost(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields
     def do(self, venue: Venue) -> None:
         if not venue.streams.disturb(self.how.removeprefix("streams "), self.route):
             raise Refuse(f"no connection of the route {self.route or 'any'} is open")
+
+
+def _check_share(share: Decimal) -> None:
+    if not -1 < share <= 10:
+        raise ValueError(f"`share` {share} must lie above -1 and not above 10")
 
 
 def account_of(venue: Venue, key: str) -> Account:

@@ -17,6 +17,7 @@ from futures_agent.simulator.fault_acts import (
     FundingInterval,
     ListenKeyExpired,
     MarkOffset,
+    PriceJump,
     TickSize,
 )
 from futures_agent.simulator.fault_orders import OrderFault
@@ -40,6 +41,7 @@ FAULT_KINDS: tuple[type[Planned], ...] = (
     TickSize,
     FundingInterval,
     MarkOffset,
+    PriceJump,
 )
 _KIND_OF = {how: kind for kind in FAULT_KINDS for how in get_args(get_type_hints(kind)["how"])}
 

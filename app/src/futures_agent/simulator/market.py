@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +39,10 @@ class Market:
     def __init__(self, source: CandleSource) -> None:
         self._source = source
         self.listings = {listing.symbol: listing for listing in source.listings()}
+
+    def change_source(self, change: Callable[[CandleSource], CandleSource]) -> None:
+        """Show from now on what `change` makes of the source of candles; their past must stay as it is."""
+        self._source = change(self._source)
 
     def closed(self, symbol: str, timeframe: Timeframe, now_ms: int) -> Candles:
         """Return all closed candles at `now_ms` (FULL_CANDLE, oldest first)."""
