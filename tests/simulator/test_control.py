@@ -60,7 +60,8 @@ def test_faults_spoil_the_next_answers_and_then_end(simulator_factory: Factory) 
 def test_limits_and_latency_change(simulator_factory: Factory) -> None:
     simulator = simulator_factory()
     answer = control(simulator, "POST", "limits", {"weight_limit": 1, "retry_after": False})
-    assert answer.json() == {"weight_limit": 1, "retry_after": False}
+    orders = {"orders_per_10s": 300, "orders_per_min": 1200}
+    assert answer.json() == {"weight_limit": 1, "retry_after": False, **orders}
     assert [requests.get(simulator.url + "/fapi/v1/ping", timeout=10).status_code for _ in range(2)] == [
         200,
         429,

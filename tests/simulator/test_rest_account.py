@@ -127,6 +127,7 @@ def test_terms(client: SignedClient) -> None:
     assert config["multiAssetsMargin"] is config["canWithdraw"] is config["dualSidePosition"] is False
     assert client.ask("GET", "multiAssetsMargin") == {"multiAssetsMargin": False}
     assert client.ask("GET", "feeBurn") == {"feeBurn": False}
+    assert client.ask("POST", "feeBurn", feeBurn="false")["code"] == 200
 
 
 def test_isolated_margin_can_be_changed(client: SignedClient) -> None:

@@ -191,6 +191,27 @@ def test_an_order_is_changed_in_place(client: SignedClient) -> None:
     assert client.refused("PUT", "order", orderId=placed["orderId"], **change)[0] == -5027
 
 
+def test_a_dead_mans_switch_strikes_unless_it_is_held() -> None:
+    with trading_floor() as floor:
+        client, clock = floor.client(), floor.simulator.clock
+        rest(client)
+        other = rest(client, symbol="ETHUSDT", quantity="1")
+        arm = {"symbol": "BTCUSDT", "countdownTime": 5000}
+        told = client.ask("POST", "countdownCancelAll", **arm)
+        assert told == {"symbol": "BTCUSDT", "countdownTime": "5000"}
+        clock.step(4999)
+        client.ask("POST", "countdownCancelAll", **arm)
+        clock.step(4999)
+        assert len(client.ask("GET", "openOrders")) == 2
+        clock.step(1)
+        assert [order["orderId"] for order in client.ask("GET", "openOrders")] == [other["orderId"]]
+        rest(client)
+        client.ask("POST", "countdownCancelAll", **arm)
+        client.ask("POST", "countdownCancelAll", **(arm | {"countdownTime": 0}))
+        clock.step(10_000)
+        assert len(client.ask("GET", "openOrders")) == 2
+
+
 def test_all_orders_pages_by_id_and_time() -> None:
     with trading_floor() as floor:
         client = floor.client()

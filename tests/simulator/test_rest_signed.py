@@ -77,6 +77,22 @@ def test_too_many_orders() -> None:
         client.market("BUY", "0.01")
 
 
+def test_limits_on_orders_can_be_changed_and_counts_forgotten() -> None:
+    with trading_floor(orders_per_10s=1) as floor:
+        client, control = floor.client(), f"{floor.simulator.url}/sim"
+        client.market("BUY", "0.01")
+        assert client.refused("POST", "order", **BUY)[0] == -1015
+        requests.delete(f"{control}/stats", timeout=10)
+        client.market("BUY", "0.01")
+        changed = requests.post(
+            f"{control}/limits", json={"orders_per_10s": 2, "orders_per_min": 9}, timeout=10
+        )
+        assert (changed.json()["orders_per_10s"], changed.json()["orders_per_min"]) == (2, 9)
+        client.market("BUY", "0.01")
+        limits = client.ask("GET", "rateLimit/order")
+        assert [limit["limit"] for limit in limits] == [2, 9]
+
+
 class TestKeys:
     def test_no_key(self, client: SignedClient) -> None:
         answer = requests.get(f"{client.simulator.url}/fapi/v3/account", timeout=10)

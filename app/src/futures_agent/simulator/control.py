@@ -5,9 +5,9 @@ POST   /sim/clock    {"now_ms"?, "step_ms"?, "scale"?}, applied in this order; w
                      {"wait_quiet": true, "within_s"?, "settle_s"?} only once all clients are quiet, and
                      answered when they are quiet again
 GET    /sim/stats    requests, answers by status and path, weight per window
-DELETE /sim/stats    forgets them, and all weight and bans
+DELETE /sim/stats    forgets them, all weight, order counts and bans
 POST   /sim/latency  {"latency_ms"}
-POST   /sim/limits   {"weight_limit"?, "retry_after"?}
+POST   /sim/limits   {"weight_limit"?, "orders_per_10s"?, "orders_per_min"?, "retry_after"?}
 GET    /sim/faults   every fault with its state, and how often it is to strike and did
 POST   /sim/faults   {"how"?, …}, see fault_script.read_fault
 DELETE /sim/faults   clears them
@@ -54,6 +54,8 @@ class LimitsChange(Struct, frozen=True, forbid_unknown_fields=True):
     """Limits from now on."""
 
     weight_limit: Annotated[int, Meta(gt=0)] | None = None
+    orders_per_10s: Annotated[int, Meta(gt=0)] | None = None
+    orders_per_min: Annotated[int, Meta(gt=0)] | None = None
     retry_after: bool | None = None
 
 
@@ -152,6 +154,7 @@ def _stats(venue: Venue, body: bytes) -> Any:
 
 def _forget_stats(venue: Venue, body: bytes) -> Any:
     venue.tally.clear()
+    venue.order_counts.forget()
     for limiter in (venue.limiter, *venue.pools.values()):
         limiter.forget()
     return stats_of(venue)
@@ -166,9 +169,18 @@ def _change_limits(venue: Venue, body: bytes) -> Any:
     change = msgspec.json.decode(body, type=LimitsChange)
     if change.weight_limit is not None:
         venue.limiter.limit = change.weight_limit
+    if change.orders_per_10s is not None:
+        venue.order_counts.limit_10s = change.orders_per_10s
+    if change.orders_per_min is not None:
+        venue.order_counts.limit_1m = change.orders_per_min
     if change.retry_after is not None:
         venue.retry_after = change.retry_after
-    return {"weight_limit": venue.limiter.limit, "retry_after": venue.retry_after}
+    return {
+        "weight_limit": venue.limiter.limit,
+        "orders_per_10s": venue.order_counts.limit_10s,
+        "orders_per_min": venue.order_counts.limit_1m,
+        "retry_after": venue.retry_after,
+    }
 
 
 def _faults(venue: Venue, body: bytes) -> Any:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 # `{}` takes the values given to `refusal`, in order.
 _TEXTS = {
+    -1000: "An unknown error occured while processing the request.",
+    -1006: "An unexpected response was received from the message bus. Execution status unknown.",
     -1013: "INVALID_MESSAGE.",
     -1015: "Too many new orders; current limit is {} orders per {}.",
     -1022: "Signature for this request is not valid.",
@@ -90,8 +92,12 @@ _TEXTS = {
     -4165: "Maximum time interval is {} days",
     -4183: "Price is higher than stop price multiplier cap. Limit price can't be higher than {}.",
     -4184: "Price is lower than stop price multiplier floor. Limit price can't be lower than {}.",
+    -4192: "Trade forbidden due to Cooling-off Period.",
+    -4210: "Stop price is higher than price multiplier cap. Stop price can't be higher than {}.",
+    -4211: "Stop price is lower than price multiplier floor. Stop price can't be lower than {}.",
     -4400: "Futures Trading Quantitative Rules violated, only reduceOnly order is allowed, "
     "please try again later.",
+    -4401: "Compliance restricted account permission: can only place reduceOnly order.",
     -4509: "Time in Force (TIF) GTE can only be used with open positions. "
     "Please ensure that positions are available.",
     -5021: "Due to the order could not be filled immediately, the FOK order has been rejected.",

@@ -61,6 +61,14 @@ def change_position_margin(call: Call) -> dict[str, Any]:
     }
 
 
+def change_fee_burn(call: Call) -> dict[str, Any]:
+    """Leave fees where they are: in the margin asset, not in BNB."""
+    call.params.needed("feeBurn")
+    if call.params.flag("feeBurn"):
+        raise refusal(-1130, "feeBurn")
+    return done()
+
+
 def open_listen_key(call: Call) -> dict[str, Any]:
     """Answer the account's listen key, good for an hour from now; made where there is none."""
     return {"listenKey": call.venue.exchange.start_listen_key(call.account, call.now_ms)}
@@ -99,6 +107,7 @@ TERMS_ENDPOINTS = (
         "symbol positionSide amount type",
         Access.TRADE,
     ),
+    AccountEndpoint("POST", "/fapi/v1/feeBurn", change_fee_burn, weighs(1), "feeBurn", Access.TRADE),
     AccountEndpoint("POST", _LISTEN_KEY, open_listen_key, weighs(1), "listenKey", Access.KEY),
     AccountEndpoint("PUT", _LISTEN_KEY, extend_listen_key, weighs(1), "listenKey", Access.KEY),
     AccountEndpoint("DELETE", _LISTEN_KEY, close_listen_key, weighs(1), "listenKey", Access.KEY),
