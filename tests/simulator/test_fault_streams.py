@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from futures_agent.market.timeframe import Timeframe
 from futures_agent.simulator.fault_acts import ConnectionsLost, ListenKeyExpired
 from futures_agent.simulator.fault_plan import FaultPlan
 from futures_agent.simulator.fault_streams import CandlesMissing, StreamFault, Tampering
+from futures_agent.simulator.faults import Fault
 from futures_agent.simulator.server import RunningSimulator
 from futures_agent.simulator.streams.config import StreamsConfig
 from futures_agent.simulator.streams.feed import Message
@@ -73,6 +75,17 @@ def test_an_event_comes_late(simulator_factory: Factory) -> None:
     simulator = simulator_factory()
     fault = StreamFault(how="event late", event=LITE, delay_ms=500)
     assert received(simulator, fault, 499, 1) == [[ORDER, ORDER, ACCOUNT], [], [LITE]]
+
+
+def test_an_answer_comes_after_its_events(simulator_factory: Factory) -> None:
+    simulator = simulator_factory()
+    client, path = private(simulator)
+    with StreamClient(simulator, path) as stream, ThreadPoolExecutor(1) as pool:
+        simulator.add_fault(Fault(how="late", delay_ms=500, path="/fapi/v1/order"))
+        answer = pool.submit(client.market, "BUY", "0.010")
+        assert kinds([stream.next() for _ in range(4)]) == [ORDER, LITE, ORDER, ACCOUNT]
+        assert not answer.done()
+        assert answer.result(timeout=10)["executedQty"] == "0"
 
 
 def test_events_of_different_kinds_are_swapped(simulator_factory: Factory) -> None:

@@ -37,22 +37,10 @@ class Connections:
 
     def reset(self, client: Address) -> bool:
         """Tear the connection of `client` by a TCP reset; return whether there was one."""
-        transport = self._open(client)
-        if transport is None:
+        transport: Any = self._transports.get(client)
+        if transport is None or transport.is_closing():
             return False
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         transport.abort()
         return True
-
-    def freeze(self, client: Address) -> bool:
-        """Read nothing from `client` any more, not even its pings; return whether there was a connection."""
-        transport = self._open(client)
-        if transport is None:
-            return False
-        transport.pause_reading()
-        return True
-
-    def _open(self, client: Address) -> asyncio.Transport | None:
-        transport: Any = self._transports.get(client)
-        return None if transport is None or transport.is_closing() else transport
