@@ -38,12 +38,12 @@ class StreamFault(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: str = ""
     delay_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 1_000
 
-    def hits(self, message: Message, key: str) -> bool:
-        """Say whether a message is an occasion; `key` is the API key that it is for, if for one."""
+    def hits(self, message: Message, key_of: Callable[[str], str]) -> bool:
+        """Say whether a message is an occasion; `key_of` as in `Tampering`."""
         return (
             self.stream in ("", message.stream)
             and self.event in ("", message.event)
-            and self.key in ("", key)
+            and (not self.key or key_of(message.stream) == self.key)
             and (message.final or not self.how.startswith("close"))
         )
 
@@ -111,8 +111,7 @@ class Tampering:
                 yield now_ms, each
 
     def _sent(self, message: Message, now_ms: int) -> Iterator[tuple[int, Message]]:
-        key = self._key_of(message.stream)
-        fault = self._plan.engage(StreamFault, now_ms, lambda each: each.hits(message, key))
+        fault = self._plan.engage(StreamFault, now_ms, lambda each: each.hits(message, self._key_of))
         if fault is None:
             yield now_ms, message
         elif fault.how == "event repeated":
