@@ -60,6 +60,23 @@ def test_a_code_brings_its_text_and_status() -> None:
     assert Fault(code=-2015).answer(limit=1, now_ms=NOW)[0] == 401
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "words"),
+    [
+        (-1000, 400, "An unknown error occured"),
+        (-1001, 503, "Internal error"),
+        (-1006, 400, "message bus. Execution status unknown."),
+        (-1007, 408, "execution status unknown"),
+        (-1008, 503, "system-level protection"),
+        (-1015, 429, "Too many new orders; current limit is 1200 orders per MINUTE."),
+    ],
+)
+def test_some_codes_come_by_faults_alone(code: int, status: int, words: str) -> None:
+    answered, body = Fault(code=code).answer(limit=1, now_ms=NOW)
+    assert (answered, json.loads(body)["code"]) == (status, code)
+    assert words in json.loads(body)["msg"]
+
+
 @pytest.mark.parametrize("code", [-9999, -1102])
 def test_a_code_without_a_text_of_its_own_is_refused(code: int) -> None:
     with pytest.raises(msgspec.ValidationError, match=f"code {code} has no text"):

@@ -29,6 +29,7 @@ _TOO_MANY = (
 _TIMED_OUT = (
     "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
 )
+_UNEXPLAINED = "An unknown error occured while processing the request."
 _UNKNOWN = "Unknown error, please check your request or try again later."
 _INTERNAL = "Internal error; unable to process your request. Please try again."
 _THROTTLED = (
@@ -41,7 +42,7 @@ _TEXTS = {
     408: (-1007, _TIMED_OUT),
     418: (-1003, _BANNED),
     429: (-1003, _TOO_MANY),
-    500: (-1000, "An unknown error occured while processing the request."),
+    500: (-1000, _UNEXPLAINED),
     503: (-1001, _INTERNAL),
 }
 # The code beside the text of the first two is not documented: clients must go by the text.
@@ -53,6 +54,15 @@ _NAMED: dict[str, tuple[int, int, str]] = {
     "timed out": (408, -1007, _TIMED_OUT),
     "gateway": (504, 0, ""),
     "firewall": (403, 0, ""),
+}
+# Codes that no request of its own brings about, whatever it asks (status, text).
+_ONLY_BY_FAULT = {
+    -1000: (400, _UNEXPLAINED),
+    -1001: (503, _INTERNAL),
+    -1006: (400, "An unexpected response was received from the message bus. Execution status unknown."),
+    -1007: (408, _TIMED_OUT),
+    -1008: (503, _THROTTLED),
+    -1015: (429, str(refusal(-1015, 1200, "MINUTE"))),
 }
 # Faults that can come before the request is carried out, or after it, by choice.
 _EITHER = frozenset(("refused", "unknown error", "timed out", "gateway", "silence", "reset"))
@@ -118,7 +128,7 @@ class Fault(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
         JSON is `cut short`; numbers and texts are swapped (`wrong types`), or only times are texts (`text
         times`); the newest row of a list is missing (`last row absent`) or not the final one (`last row
         different`); `headers missing` lacks those about limits; exchangeInfo lacks the filter named in
-        `filter` (`filter missing`) or holds one, a field and a status nobody knows (`filter unknown`), of
+        `filter` (`filter missing`) or holds one, a field and an order type nobody knows (`filter unknown`), of
         `symbol` or of all contracts.
     method, path, symbol, key : str
         Only requests of that method, to that path, about that contract, by that API key; empty for all.
@@ -175,7 +185,7 @@ class Fault(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"`{self.how}` means that the request was not executed; leave `executed` out")
         if self.code is not None:
             try:
-                refusal(self.code)
+                _refusal_by(self.code)
             except (KeyError, IndexError):
                 raise ValueError(
                     f"code {self.code} has no text that stands alone; give `status` and `body`"
@@ -217,8 +227,7 @@ class Fault(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
         until_ms = now_ms + (2 * MINUTE_MS if self.retry_after_s is None else self.retry_after_s * 1000)
         status, code, text = _NAMED.get(self.how, (self.status, 0, ""))
         if self.how == "refused" and self.code is not None:
-            told = refusal(self.code)
-            status, code, text = told.status, told.code, str(told)
+            status, code, text = _refusal_by(self.code)
         if self.body:
             return status, self.body.encode()
         if code:
@@ -320,6 +329,14 @@ class EngineDelay(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     how: Literal["engine delay"] = "engine delay"
     delay_ms: Annotated[int, Meta(ge=0, le=600_000)] = 10_000
+
+
+def _refusal_by(code: int) -> tuple[int, int, str]:
+    if code in _ONLY_BY_FAULT:
+        status, text = _ONLY_BY_FAULT[code]
+        return status, code, text
+    told = refusal(code)
+    return told.status, code, str(told)
 
 
 def _reduces(order: dict[str, Any]) -> bool:
