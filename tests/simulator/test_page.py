@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -13,7 +13,8 @@ import requests
 from msgspec import Meta, Struct
 
 from futures_agent.simulator.board import Board, board_of
-from futures_agent.simulator.page_forms import struct_form
+from futures_agent.simulator.fault_script import FAULT_KINDS
+from futures_agent.simulator.page_forms import fault_form
 from futures_agent.simulator.page_tables import board_html
 from futures_agent.simulator.server import RunningSimulator
 from futures_agent.simulator.trading.config import AccountConfig, TradingConfig
@@ -118,37 +119,55 @@ def test_the_state_is_what_its_type_says(traded: RunningSimulator) -> None:
     assert msgspec.json.decode(told, type=Board) == board_of(traded.venue)
 
 
-class Halt(Struct, tag="halt", tag_field="kind"):
+class Halt(Struct):
     """Stop trading in one contract."""
 
     symbol: str
+    hours: Literal[1, 2]
+    how: Literal["halt"] = "halt"
     after_ms: Annotated[int, Meta(ge=0, le=9)] = 3
 
 
-class Noise(Struct, tag="noise", tag_field="kind"):
+class Noise(Struct):
     """Spoil some answers."""
 
-    how: Literal["late", "never"] = "never"
+    how: Literal["late", "never"]
+    from_ms: int = 0
+    until_ms: int | None = None
     share: float | None = None
     loud: bool = True
-    paths: tuple[str, ...] = ("/a",)
+    side: Literal["", "in", "out"] = "out"
 
 
 def test_a_form_offers_the_fields_of_each_kind() -> None:
-    form = struct_form(Halt, Noise, to="faults")
-    assert re.findall(r"<option>(halt|noise)</option>", form) == ["halt", "noise"]
+    form = fault_form((Halt, Noise))
+    options = re.findall(r'<option data-kind="(\d)">(\w+)</option>', form)
+    assert options == [("0", "halt"), ("1", "late"), ("1", "never")]
     first, second = re.findall(r"<fieldset.*?</fieldset>", form)
     assert "disabled hidden" in second
     assert "disabled" not in first
-    assert '<input type="hidden" name="kind" value="halt">' in first
     assert '<input type="text" name="symbol" value="" required>' in first
     assert '<input type="number" name="after_ms" value="3" step="1" min="0" max="9">' in first
+    assert '<select name="hours" required data-json><option></option><option>1</option>' in first
     assert "Spoil some answers." in second
-    assert "<option>late</option><option selected>never</option>" in second
     assert '<input type="number" name="share" value="" step="any">' in second
     assert '<input type="checkbox" name="loud" checked>' in second
-    assert 'data-json name="paths" value="[&quot;/a&quot;]"' in second
+    assert "<option>in</option><option selected>out</option>" in second
+    assert 'name="at"' in second
+    assert "from_ms" not in second
+    assert 'name="at"' not in first
 
 
-def test_a_form_of_one_kind_needs_no_choice() -> None:
-    assert "data-chooser" not in struct_form(Noise, to="faults")
+def test_every_fault_that_there_is_can_be_filled_in() -> None:
+    form = fault_form(FAULT_KINDS)
+    hows = {how for kind in FAULT_KINDS for how in get_args(get_type_hints(kind)["how"])}
+    assert set(re.findall(r'<option data-kind="\d+">([^<]+)</option>', form)) == hows
+
+
+def test_only_what_is_unusual_of_a_fault_is_told(simulator_factory: SimulatorFactory) -> None:
+    simulator = simulator_factory()
+    fault = {"how": "event late", "delay_ms": 250, "event": "ACCOUNT_UPDATE", "at": "+60"}
+    assert requests.post(f"{simulator.url}/sim/faults", json=fault, timeout=10).status_code == 200
+    shown = words(board_html(board_of(simulator.venue)))
+    assert "event late, from 2026-03-10 14:21:00, event ACCOUNT_UPDATE, delay 250" in shown
+    assert "waiting" in shown

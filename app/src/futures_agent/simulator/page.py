@@ -18,7 +18,7 @@ from starlette.routing import Route
 from futures_agent.simulator.board import board_of
 from futures_agent.simulator.control import LOOPBACK
 from futures_agent.simulator.fault_script import FAULT_KINDS
-from futures_agent.simulator.page_forms import struct_form
+from futures_agent.simulator.page_forms import fault_form
 from futures_agent.simulator.page_tables import board_html
 from futures_agent.simulator.venue import Venue
 
@@ -55,7 +55,7 @@ def page_html(venue: Venue) -> str:
         "style": _asset("page.css"),
         "script": _asset("page.js"),
         "board": board_html(board_of(venue)),
-        "faults": struct_form(*FAULT_KINDS, to="faults"),
+        "faults": fault_form(FAULT_KINDS),
     }
     # One pass: what is filled in is never searched for placeholders itself.
     return _PLACEHOLDER.sub(lambda match: parts[match[1]], _asset("page.html"))

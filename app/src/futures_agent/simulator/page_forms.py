@@ -2,72 +2,93 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import msgspec
-from msgspec import inspect
+from msgspec import Struct, inspect
+
+# `at` and `for_s` stand for these on the control port; people count from now.
+_TIMES = (
+    '<label>at<input type="text" name="at" placeholder="now, +90 s or a UTC time"></label>',
+    '<label>for s<input type="number" name="for_s" min="0" step="any"></label>',
+)
+_IN_THEIR_PLACE = ("from_ms", "until_ms")
 
 
-def struct_form(*kinds: type[msgspec.Struct], to: str) -> str:
-    """Return a form that posts one of `kinds` as JSON to /sim/`to`.
+def fault_form(kinds: Sequence[type[Struct]], *, to: str = "faults") -> str:
+    """Return a form that posts one fault of `kinds`, as JSON, to the control of that name.
 
-    Parameters
-    ----------
-    *kinds : type
-        Structs.
-    to : str
-        Name of the control that takes it.
+    Each kind has a field `how` of its own values, by which a person chooses; the fields of the others are
+    hidden. Fields that are left as they are, are not sent.
     """
-    structs = inspect.multi_type_info(kinds)
-    choices = "".join(f"<option>{escape(_name(struct))}</option>" for struct in structs)
-    chooser = f"<label>fault<select data-chooser>{choices}</select></label>" if len(structs) > 1 else ""
-    sets = "".join(_fields(struct, hidden=place > 0) for place, struct in enumerate(structs))
+    choices, sets = [], []
+    for number, kind in enumerate(kinds):
+        hows, fields = _taken_apart(kind)
+        options = "".join(f'<option data-kind="{number}">{escape(how)}</option>' for how in hows)
+        about = escape((kind.__doc__ or "").strip().partition("\n")[0])
+        choices.append(f'<optgroup label="{about}">{options}</optgroup>')
+        sets.append(_fieldset(number, about, fields))
     return (
-        f'<form data-to="{escape(to)}">{chooser}{sets}'
-        '<div class="row"><button>Inject</button>'
-        f'<button type="button" data-send="{escape(to)}" data-method="DELETE">Clear all faults'
-        "</button></div></form>"
+        f'<form data-to="{escape(to)}"><label>fault<select name="how" data-chooser data-sent>'
+        f"{''.join(choices)}</select></label>{''.join(sets)}"
+        f'<div class="row"><button>Inject</button><button type="button" data-send="{escape(to)}"'
+        ' data-method="DELETE">Clear all faults</button></div></form>'
     )
 
 
-def _name(struct: inspect.Type) -> str:
-    assert isinstance(struct, inspect.StructType)
-    if struct.tag is not None:
-        return str(struct.tag)
-    return re.sub("(?<!^)([A-Z])", r" \1", struct.cls.__name__).lower()
+def defaults_of(kinds: Sequence[type[Struct]]) -> dict[str, dict[str, Any]]:
+    """Return what the fields of each kind are unless told, by the values of `how`."""
+    defaults = {}
+    for kind in kinds:
+        hows, fields = _taken_apart(kind)
+        usual = {
+            name: msgspec.to_builtins(field.default) for name, field in fields.items() if not field.required
+        }
+        defaults.update(dict.fromkeys(hows, usual))
+    return defaults
 
 
-def _fields(struct: inspect.Type, *, hidden: bool) -> str:
-    assert isinstance(struct, inspect.StructType)
-    about = (struct.cls.__doc__ or "").strip().partition("\n")[0]
-    tag = ""
-    if struct.tag_field is not None:
-        tag = f'<input type="hidden" name="{escape(struct.tag_field)}" value="{escape(str(struct.tag))}">'
-    labels = "".join(_field(each) for each in struct.fields)
-    state = " disabled hidden" if hidden else ""
+def _taken_apart(kind: type[Struct]) -> tuple[list[str], dict[str, inspect.Field]]:
+    """Return the values that `how` can have, and the other fields by name."""
+    info = inspect.type_info(kind)
+    assert isinstance(info, inspect.StructType)
+    fields = {field.encode_name: field for field in info.fields}
+    how = fields.pop("how").type
+    assert isinstance(how, inspect.LiteralType)
+    return [str(value) for value in how.values], fields
+
+
+def _fieldset(number: int, about: str, fields: dict[str, inspect.Field]) -> str:
+    told = [_label(name, field) for name, field in fields.items() if name not in _IN_THEIR_PLACE]
+    times = [label for name, label in zip(_IN_THEIR_PLACE, _TIMES, strict=True) if name in fields]
+    # Where and what comes before how often and when.
+    told.sort(key=lambda label: 'name="count"' in label or 'name="probability"' in label)
+    state = " disabled hidden" if number else ""
     return (
-        f'<fieldset data-kind="{escape(_name(struct))}"{state}><p class="none">{escape(about)}</p>'
-        f'{tag}<div class="fields">{labels}</div></fieldset>'
+        f'<fieldset data-kind="{number}"{state}><p class="none">{about}</p>'
+        f'<div class="fields">{"".join([*told, *times])}</div></fieldset>'
     )
 
 
-def _field(field: inspect.Field) -> str:
-    name = escape(field.encode_name)
-    return f"<label>{name.replace('_', ' ')}{_input(field, name)}</label>"
+def _label(name: str, field: inspect.Field) -> str:
+    return f"<label>{escape(name.replace('_', ' '))}{_input(field, escape(name))}</label>"
 
 
 def _input(field: inspect.Field, name: str) -> str:
-    kind, optional = _without_none(field.type)
+    kind = _without_none(field.type)
     default = "" if field.default in (msgspec.NODEFAULT, None) else field.default
     needed = " required" if field.required else ""
     if isinstance(kind, inspect.LiteralType):
-        first = "<option></option>" if optional else ""
+        as_json = "" if all(isinstance(value, str) for value in kind.values) else " data-json"
+        chosen = None if field.required else default
+        blank = "<option></option>" if not chosen and chosen not in kind.values else ""
         options = "".join(
-            f"<option{' selected' if value == default else ''}>{escape(str(value))}</option>"
+            f"<option{' selected' if value == chosen else ''}>{escape(str(value))}</option>"
             for value in kind.values
         )
-        return f'<select name="{name}"{needed}>{first}{options}</select>'
+        return f'<select name="{name}"{needed}{as_json}>{blank}{options}</select>'
     if isinstance(kind, inspect.BoolType):
         return f'<input type="checkbox" name="{name}"{" checked" if default else ""}>'
     if isinstance(kind, inspect.IntType | inspect.FloatType):
@@ -76,15 +97,14 @@ def _input(field: inspect.Field, name: str) -> str:
         )
         step = "1" if isinstance(kind, inspect.IntType) else "any"
         return f'<input type="number" name="{name}" value="{default}" step="{step}"{bounds}{needed}>'
-    if isinstance(kind, inspect.StrType | inspect.DecimalType):
-        return f'<input type="text" name="{name}" value="{escape(str(default))}"{needed}>'
-    shown = "" if default == "" else msgspec.json.encode(default).decode()
-    return f'<input type="text" data-json name="{name}" value="{escape(shown)}"{needed}>'
+    if isinstance(kind, inspect.DecimalType):
+        return f'<input type="text" inputmode="decimal" name="{name}" value="{escape(str(default))}"{needed}>'
+    assert isinstance(kind, inspect.StrType), kind
+    return f'<input type="text" name="{name}" value="{escape(str(default))}"{needed}>'
 
 
-def _without_none(kind: inspect.Type) -> tuple[inspect.Type, bool]:
-    """Return an optional field's type, and whether it is one."""
-    if isinstance(kind, inspect.UnionType) and kind.includes_none:
-        rest = [each for each in kind.types if not isinstance(each, inspect.NoneType)]
-        return (rest[0] if len(rest) == 1 else inspect.UnionType(tuple(rest))), True
-    return kind, False
+def _without_none(kind: inspect.Type) -> inspect.Type:
+    """Return the type of an optional field's value."""
+    if isinstance(kind, inspect.UnionType):
+        (kind,) = (each for each in kind.types if not isinstance(each, inspect.NoneType))
+    return kind

@@ -9,12 +9,14 @@ from html import escape
 from typing import Any, NamedTuple, TypeVar
 
 from futures_agent.simulator.board import AccountRow, BalanceRow, Board, PositionRow
+from futures_agent.simulator.fault_script import FAULT_KINDS
+from futures_agent.simulator.page_forms import defaults_of
 from futures_agent.simulator.trading.records import AlgoOrder, Fill, Order
 
 Row = TypeVar("Row")
 _NONE = "–"
-_COUNTED = frozenset(("number", "state", "planned", "engaged", "note", "count"))
-_USUAL = (None, "", False, 0, 1.0)  # of a fault's fields: what need not be told
+_COLUMNS = frozenset(("number", "how", "state", "note", "planned", "engaged", "count"))
+_DEFAULTS = defaults_of(FAULT_KINDS)
 
 
 class Cell(NamedTuple):
@@ -136,11 +138,18 @@ def _fill(fill: Fill) -> dict[str, Cell]:
 
 
 def _fault(row: dict[str, Any]) -> dict[str, Cell]:
-    told = {name: value for name, value in row.items() if name not in _COUNTED and value not in _USUAL}
+    how, usual = row["how"], _DEFAULTS[row["how"]]
+    told = {
+        name: value
+        for name, value in row.items()
+        if name not in _COLUMNS and (name not in usual or value != usual[name])
+    }
+    told |= {name: _time(told[name]) for name in ("from_ms", "until_ms") if name in told}
+    about = "".join(f", {name.removesuffix('_ms').replace('_', ' ')} {value}" for name, value in told.items())
     planned = "∞" if row["planned"] is None else f"{row['planned']:,}"
     return {
         "number": Cell(str(row["number"])),
-        "fault": Cell(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items()), "text"),
+        "fault": Cell(f"{how}{about}", "text"),
         "state": Cell(": ".join([row["state"], *([row["note"]] if "note" in row else [])]), "text"),
         "engaged": Cell(f"{row['engaged']:,} of {planned}"),
     }

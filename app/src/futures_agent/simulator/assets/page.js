@@ -37,14 +37,23 @@ async function send(method, name, body) {
   await refresh();
 }
 
+function changed(field) {
+  if (field.type === "checkbox") return field.checked !== field.defaultChecked;
+  if (field.tagName === "SELECT") {
+    const initial = [...field.options].findIndex((option) => option.defaultSelected);
+    return field.required || field.selectedIndex !== Math.max(initial, 0);
+  }
+  return field.required || field.value !== field.defaultValue;
+}
+
 function valuesOf(form) {
   const values = {};
   for (const field of form.elements) {
-    if (!field.name || field.matches(":disabled")) continue;
+    if (!field.name || field.matches(":disabled") || !("sent" in field.dataset || changed(field))) continue;
     if (field.type === "checkbox") values[field.name] = field.checked;
-    else if (field.value === "") continue;
-    else if (field.type === "number") values[field.name] = Number(field.value);
-    else values[field.name] = "json" in field.dataset ? JSON.parse(field.value) : field.value;
+    else if (field.value === "") values[field.name] = null;
+    else if (field.type === "number" || "json" in field.dataset) values[field.name] = Number(field.value);
+    else values[field.name] = field.value;
   }
   return values;
 }
@@ -58,18 +67,14 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("change", (event) => {
   if (!("chooser" in event.target.dataset)) return;
+  const { kind } = event.target.selectedOptions[0].dataset;
   for (const set of event.target.form.querySelectorAll("fieldset"))
-    set.hidden = set.disabled = set.dataset.kind !== event.target.value;
+    set.hidden = set.disabled = set.dataset.kind !== kind;
 });
 
 document.addEventListener("submit", (event) => {
   event.preventDefault();
-  try {
-    send("POST", event.target.dataset.to, valuesOf(event.target));
-  } catch (fault) {
-    said.className = "refused";
-    said.textContent = `Not JSON: ${fault.message}`;
-  }
+  send("POST", event.target.dataset.to, valuesOf(event.target));
 });
 
 async function keepFresh() {
