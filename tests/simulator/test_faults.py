@@ -28,18 +28,19 @@ def test_each_status_has_the_exchanges_text(status: int, code: int, words: str) 
     assert words in json.loads(body)["msg"]
 
 
+THROTTLED = (
+    "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. "
+    "Please try again."
+)
+
+
 @pytest.mark.parametrize(
     ("how", "status", "text"),
     [
         ("unknown error", 503, "Unknown error, please check your request or try again later."),
         ("service unavailable", 503, "Service Unavailable."),
         ("internal error", 503, "Internal error; unable to process your request. Please try again."),
-        (
-            "throttled",
-            503,
-            "Request throttled by system-level protection. "
-            "Reduce-only/close-position orders are exempt. Please try again.",
-        ),
+        ("throttled", 503, THROTTLED),
     ],
 )
 def test_named_refusals_have_the_exchanges_text(how: str, status: int, text: str) -> None:

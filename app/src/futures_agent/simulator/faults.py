@@ -128,8 +128,8 @@ class Fault(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
         JSON is `cut short`; numbers and texts are swapped (`wrong types`), or only times are texts (`text
         times`); the newest row of a list is missing (`last row absent`) or not the final one (`last row
         different`); `headers missing` lacks those about limits; exchangeInfo lacks the filter named in
-        `filter` (`filter missing`) or holds one, a field and an order type nobody knows (`filter unknown`), of
-        `symbol` or of all contracts.
+        `filter` (`filter missing`) or holds one, a field and an order type that nobody knows (`filter
+        unknown`), of `symbol` or of all contracts.
     method, path, symbol, key : str
         Only requests of that method, to that path, about that contract, by that API key; empty for all.
     status, code : int
