@@ -17,7 +17,7 @@ from futures_agent.simulator.fault_streams import CandlesMissing
 from futures_agent.simulator.faults import Asked, Fault, StoreLag, exchange_error, refusal_body
 from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.venue import Venue
-from futures_agent.simulator.weights import Verdict
+from futures_agent.simulator.weights import Verdict, WeightLimiter
 
 Params = Mapping[str, str]
 _JSON = "application/json;charset=UTF-8"
@@ -112,12 +112,7 @@ async def _respond(venue: Venue, endpoint: Served | None, request: Request) -> R
     await travel(venue.latency_ms / 2)
     path, now_ms = request.url.path, venue.clock.now_ms()
     limiter = venue.pools[endpoint.pool] if endpoint and endpoint.pool else venue.limiter
-    if limiter is venue.limiter:
-        verdict = limiter.admit(sent.client, endpoint.weight(sent.params) if endpoint else 1, now_ms)
-        headers = {"X-MBX-USED-WEIGHT-1M": str(verdict.used)}
-    else:  # what it uses of a pool, the exchange does not tell
-        verdict = venue.limiter.ban(sent.client, now_ms) or limiter.admit(sent.client, 1, now_ms)
-        headers = {}
+    verdict, headers = _admit(venue, limiter, endpoint, sent, now_ms)
     asked = Asked(request.method, path, sent.query, sent.body, sent.api_key)
     fault = None
     if verdict.status == 200:
@@ -126,19 +121,30 @@ async def _respond(venue: Venue, endpoint: Served | None, request: Request) -> R
             verdict = limiter.exhaust(sent.client, now_ms)
     if verdict.status != 200:
         status, body = verdict.status, _refusal(venue, verdict, limiter.limit, headers)
-    elif fault and fault.replaces and not fault.executed:
+    elif fault and fault.replaces:
+        if fault.executed:
+            _perform(venue, endpoint, asked, sent, now_ms, {})  # nothing of its answer may tell
         status, body = _instead(venue, fault, now_ms, headers)
     else:
         status, body = _perform(venue, endpoint, asked, sent, now_ms, headers)
-        if fault and fault.replaces:
-            status, body = _instead(venue, fault, now_ms, headers)
-        elif fault and status == 200:
+        if fault and status == 200:
             body = fault.spoilt(body)
     venue.tally.count(path, 0 if fault and fault.how in _UNANSWERED else status)
     await travel(venue.latency_ms / 2)
     if fault and fault.how == "late":
         await travel(fault.wait_ms)
     return _response(venue, fault, body, status, headers)
+
+
+def _admit(
+    venue: Venue, limiter: WeightLimiter, endpoint: Served | None, sent: Sent, now_ms: int
+) -> tuple[Verdict, dict[str, str]]:
+    """Count a request; return what the limiter says, and the headers that tell of it."""
+    if limiter is venue.limiter:
+        verdict = limiter.admit(sent.client, endpoint.weight(sent.params) if endpoint else 1, now_ms)
+        return verdict, {"X-MBX-USED-WEIGHT-1M": str(verdict.used)}
+    # What it uses of a pool, the exchange does not tell.
+    return venue.limiter.ban(sent.client, now_ms) or limiter.admit(sent.client, 1, now_ms), {}
 
 
 def _perform(
