@@ -237,13 +237,27 @@ def test_all_orders_pages_by_id_and_time() -> None:
         assert client.refused("GET", "allOrders", **too_long) == (-4165, "Maximum time interval is 7 days")
 
 
-def test_a_price_taken_from_the_book(client: SignedClient) -> None:
-    last = client.simulator.venue.exchange.last_price("BTCUSDT")
+@pytest.mark.parametrize(
+    ("side", "match", "best", "away"),
+    [
+        ("BUY", "QUEUE", "bidPrice", "0"),
+        ("BUY", "QUEUE_5", "bidPrice", "-0.4"),
+        ("BUY", "OPPONENT_5", "askPrice", "0.4"),
+        ("SELL", "OPPONENT", "bidPrice", "0"),
+        ("SELL", "OPPONENT_5", "bidPrice", "-0.4"),
+        ("SELL", "QUEUE_20", "askPrice", "1.9"),
+    ],
+)
+def test_a_price_taken_from_the_book(
+    client: SignedClient, side: str, match: str, best: str, away: str
+) -> None:
+    book = client.raw("GET", "ticker/bookTicker", "symbol=BTCUSDT").json()
     terms = {"symbol": "BTCUSDT", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.01"}
-    queue = client.ask("POST", "order", side="BUY", priceMatch="QUEUE_5", **terms)
-    assert (Decimal(queue["price"]), queue["priceMatch"]) == (last - Decimal("0.5"), "QUEUE_5")
-    ahead = client.ask("POST", "order", side="SELL", priceMatch="OPPONENT_5", **terms)
-    assert Decimal(ahead["price"]) == last - Decimal("0.4")
+    placed = client.ask("POST", "order", side=side, priceMatch=match, **terms)
+    assert Decimal(placed["price"]) == Decimal(book[best]) + Decimal(away)
+    assert placed["priceMatch"] == match
+    traded = match.startswith("OPPONENT")
+    assert bool(client.account.fills) == traded
 
 
 def test_a_date_until_which_an_order_is_good(client: SignedClient) -> None:

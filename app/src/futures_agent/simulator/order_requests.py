@@ -6,6 +6,7 @@ judges; what the state of the account forbids, the exchange itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from futures_agent.clock import SECOND_MS
@@ -25,16 +26,16 @@ ALGO_NAMES = (
     "selfTradePreventionMode goodTillDate"
 )
 
+Quote = Callable[[], tuple[Decimal, Decimal]]
 _SIDES = ("BUY", "SELL")
 _POSITION_SIDES = ("BOTH", "LONG", "SHORT")
 _TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX", "GTD")
 _RESPONSES = ("ACK", "RESULT")
 _SELF_TRADE_MODES = ("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "NONE")
 _WORKING_TYPES = ("CONTRACT_PRICE", "MARK_PRICE")
-# How many ticks from the best price of its side of the book an order goes.
-_PRICE_MATCHES = {
-    f"{side}{level}": side for side in ("OPPONENT", "QUEUE") for level in ("", "_5", "_10", "_20")
-}
+_PRICE_MATCHES = frozenset(
+    f"{side}{level}" for side in ("OPPONENT", "QUEUE") for level in ("", "_5", "_10", "_20")
+)
 _SUSPENDED_MATCHES = ("OPPONENT_10", "OPPONENT_20")
 _CONDITIONAL = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
 _LIMITED = ("STOP", "TAKE_PROFIT")
@@ -45,7 +46,7 @@ _LAST_GOOD_TILL_MS = 253_402_300_799_000
 
 
 def read_order(
-    params: Parameters, listing: Listing, account: Account, now_ms: int, last_price: Decimal
+    params: Parameters, listing: Listing, account: Account, now_ms: int, quote: Quote
 ) -> OrderRequest:
     """Return the regular order that `params` ask for.
 
@@ -55,8 +56,8 @@ def read_order(
         The contract that the parameter `symbol` names.
     now_ms : int
         ms UTC, for goodTillDate.
-    last_price : Decimal
-        What priceMatch takes its price from.
+    quote : callable
+        Returns the best bid and the best ask; called for priceMatch alone.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def read_order(
         time_in_force = params.needed("timeInForce")
         if time_in_force not in _TIMES_IN_FORCE:
             raise refusal(-1115)
-        price, match = _limit_price(params, listing, side, last_price)
+        price, match = _limit_price(params, listing, side, quote)
     else:
         params.forbid("price", "timeInForce")
         if params.text("priceMatch") not in (None, "NONE"):
@@ -102,7 +103,7 @@ def read_order(
 
 
 def read_algo(
-    params: Parameters, listing: Listing, account: Account, now_ms: int, last_price: Decimal
+    params: Parameters, listing: Listing, account: Account, now_ms: int, quote: Quote
 ) -> AlgoRequest:
     """Return the conditional order that `params` ask for; arguments and faults as of `read_order`."""
     params.choice("algoType", ("CONDITIONAL",), "")
@@ -114,7 +115,7 @@ def read_algo(
     time_in_force = _algo_time_in_force(params, kind)
     price, match = ZERO, "NONE"
     if kind in _LIMITED:
-        price, match = _limit_price(params, listing, side, last_price)
+        price, match = _limit_price(params, listing, side, quote)
     else:
         params.forbid("price")
         if params.text("priceMatch") not in (None, "NONE"):
@@ -204,10 +205,10 @@ def _self_trade_mode(params: Parameters) -> str:
     return params.choice("selfTradePreventionMode", _SELF_TRADE_MODES, "EXPIRE_MAKER")
 
 
-def _limit_price(params: Parameters, listing: Listing, side: str, last_price: Decimal) -> tuple[Decimal, str]:
+def _limit_price(params: Parameters, listing: Listing, side: str, quote: Quote) -> tuple[Decimal, str]:
     """Return the price of a limit order and where it came from: sent, or taken from the book.
 
-    The venue's book has one price level per tick, the best ones at the last price and one tick away.
+    The venue's book has a level on every tick beyond the best prices.
     """
     match = params.text("priceMatch")
     if match in (None, "NONE"):
@@ -215,12 +216,11 @@ def _limit_price(params: Parameters, listing: Listing, side: str, last_price: De
     params.forbid("price")
     if match not in _PRICE_MATCHES or match in _SUSPENDED_MATCHES:
         raise refusal(-5037)
-    if not last_price:
-        raise refusal(-5041)
     kind, _, level = match.partition("_")
-    depth = int(level or 1) - 1 if kind == "OPPONENT" else int(level or 1)
-    away = 1 if (side == "BUY") == (kind == "OPPONENT") else -1
-    return last_price + away * depth * Decimal(1).scaleb(-listing.grid.price), match
+    at_ask = (side == "BUY") == (kind == "OPPONENT")
+    bid, ask = quote()
+    away = (int(level or 1) - 1) * Decimal(1).scaleb(-listing.grid.price)
+    return (ask + away if at_ask else bid - away), match
 
 
 def _good_till(params: Parameters, time_in_force: str, now_ms: int) -> int:

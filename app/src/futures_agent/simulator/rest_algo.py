@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from futures_agent.clock import DAY_MS
@@ -9,6 +10,7 @@ from futures_agent.simulator.order_documents import algo_answer, algo_details, o
 from futures_agent.simulator.order_lookups import algo_of, listing_of, paged, symbol_if_sent
 from futures_agent.simulator.order_requests import ALGO_NAMES, is_reducing, read_algo
 from futures_agent.simulator.refusal import refusal
+from futures_agent.simulator.rest_prices import best_prices
 from futures_agent.simulator.rest_signed import (
     Access,
     AccountEndpoint,
@@ -27,8 +29,8 @@ _USUAL_LIMIT = 500
 def place_algo(call: Call) -> dict[str, Any]:
     """Place one conditional order; margin is not asked for before it triggers."""
     exchange, listing = call.venue.exchange, listing_of(call)
-    last_price = exchange.last_price(listing.symbol)
-    request = read_algo(call.params, listing, call.account, call.now_ms, last_price)
+    quote = partial(best_prices, call.venue, listing.symbol, call.now_ms)
+    request = read_algo(call.params, listing, call.account, call.now_ms, quote)
     reducing = is_reducing(request)
     require_trading(exchange.state, listing.symbol, opening=not reducing)
     check_algo(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from futures_agent.clock import DAY_MS
@@ -16,6 +17,7 @@ from futures_agent.simulator.order_lookups import (
 from futures_agent.simulator.order_requests import ORDER_NAMES, is_reducing, read_order, read_side
 from futures_agent.simulator.parameters import Parameters
 from futures_agent.simulator.refusal import VenueError, refusal
+from futures_agent.simulator.rest_prices import best_prices
 from futures_agent.simulator.rest_signed import (
     Access,
     AccountEndpoint,
@@ -169,15 +171,15 @@ def _place(call: Call, params: Parameters) -> dict[str, Any]:
 def _checked_request(call: Call, params: Parameters) -> OrderRequest:
     """Return the order that `params` ask for, its parameters and the contract's filters obeyed."""
     exchange, listing = call.venue.exchange, listing_of(call, params)
-    last_price = exchange.last_price(listing.symbol)
-    request = read_order(params, listing, call.account, call.now_ms, last_price)
+    quote = partial(best_prices, call.venue, listing.symbol, call.now_ms)
+    request = read_order(params, listing, call.account, call.now_ms, quote)
     reducing = is_reducing(request)
     require_trading(exchange.state, listing.symbol, opening=not reducing)
     check_order(
         request,
         filters_of(listing),
         mark_price=exchange.mark_price(listing.symbol),
-        last_price=last_price,
+        last_price=exchange.last_price(listing.symbol),
         reducing=reducing,
     )
     return request

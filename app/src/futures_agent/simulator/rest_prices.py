@@ -54,6 +54,20 @@ def book_ticker(venue: Venue, symbol: str, now_ms: int) -> dict[str, Any]:
     }
 
 
+def best_prices(venue: Venue, symbol: str, now_ms: int) -> tuple[Decimal, Decimal]:
+    """Return the best bid and ask of one contract.
+
+    Raises
+    ------
+    VenueError
+        -5041 before its first trade.
+    """
+    if not _last(venue, symbol, now_ms):
+        raise refusal(-5041)
+    told = book_ticker(venue, symbol, now_ms)
+    return Decimal(told["bidPrice"]), Decimal(told["askPrice"])
+
+
 def price_ticker(venue: Venue, symbol: str, now_ms: int) -> dict[str, Any]:
     """Return the last price of one contract."""
     return {"symbol": symbol, "price": _price(venue, symbol, _last(venue, symbol, now_ms)), "time": now_ms}
