@@ -14,6 +14,7 @@ _TIMES = (
     '<label>at<input type="text" name="at" placeholder="now, +90 s or a UTC time"></label>',
     '<label>for s<input type="number" name="for_s" min="0" step="any"></label>',
 )
+_FIRST = "refused"  # among the faults of the first kind
 _IN_THEIR_PLACE = ("from_ms", "until_ms")
 
 
@@ -26,7 +27,10 @@ def fault_form(kinds: Sequence[type[Struct]], *, to: str = "faults") -> str:
     choices, sets = [], []
     for number, kind in enumerate(kinds):
         hows, fields = _taken_apart(kind)
-        options = "".join(f'<option data-kind="{number}">{escape(how)}</option>' for how in hows)
+        options = "".join(
+            f'<option data-kind="{number}"{" selected" if how == _FIRST else ""}>{escape(how)}</option>'
+            for how in hows
+        )
         about = escape((kind.__doc__ or "").strip().partition("\n")[0])
         choices.append(f'<optgroup label="{about}">{options}</optgroup>')
         sets.append(_fieldset(number, about, fields))

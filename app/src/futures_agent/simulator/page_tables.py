@@ -144,15 +144,24 @@ def _fault(row: dict[str, Any]) -> dict[str, Cell]:
         for name, value in row.items()
         if name not in _COLUMNS and (name not in usual or value != usual[name])
     }
-    told |= {name: _time(told[name]) for name in ("from_ms", "until_ms") if name in told}
-    about = "".join(f", {name.removesuffix('_ms').replace('_', ' ')} {value}" for name, value in told.items())
+    about = "".join(f", {_told(name, value)}" for name, value in told.items())
     planned = "∞" if row["planned"] is None else f"{row['planned']:,}"
     return {
-        "number": Cell(str(row["number"])),
+        "number": Cell(str(row["number"]), "text"),
         "fault": Cell(f"{how}{about}", "text"),
         "state": Cell(": ".join([row["state"], *([row["note"]] if "note" in row else [])]), "text"),
         "engaged": Cell(f"{row['engaged']:,} of {planned}"),
     }
+
+
+def _told(name: str, value: Any) -> str:
+    """Return one field of a fault in words."""
+    words = name.replace("_", " ")
+    if value is True:
+        return words
+    if name in ("from_ms", "until_ms"):
+        return f"{words.removesuffix(' ms')} {_time(value)}"
+    return f"{words.removesuffix(' ms')} {value:g} ms" if name.endswith("_ms") else f"{words} {value}"
 
 
 def _side(side: str, position_side: str) -> str:
