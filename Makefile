@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # Tools that call each other by name (molecule, ansible, ansible-lint) find themselves there.
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test lint types unit ansible host system bench pictures crash clean
+.PHONY: help demo test lint types unit ansible host system bench soak pictures crash clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -63,11 +63,14 @@ system:
 	    && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SYSTEM_PACKAGES) >/dev/null; } \
 	  || { echo "make test: of $(SYSTEM_PACKAGES) some are missing; pytest says what it skips"; test "$${CI:-}" != true; }
 
-BENCHMARKS := store_read table_sizes backtest_speed peers sync import_candles backup
+BENCHMARKS := store_read table_sizes backtest_speed peers sync streams import_candles backup
 bench: $(VENV)/.develop ## speed and memory against their bars, next to backtesting.py
 	@cd app; missed=; for one in $(BENCHMARKS); do \
 	  printf '\n%s\n' "── $$one"; ../$(BIN)/python -m benchmarks.$$one || missed="$$missed $$one"; \
 	done; [ -z "$$missed" ] || { printf '\n%s\n' "missed a bar:$$missed"; exit 1; }
+
+soak: $(VENV)/.develop ## a day of the simulator's streams in a minute; SCALE=200 HOURS=24 takes 7 minutes
+	cd app && ../$(BIN)/python -m benchmarks.streams --hours $(or $(HOURS),26) --scale $(or $(SCALE),1500)
 
 pictures: $(VENV)/.develop ## draw the pictures of the docs anew
 	cd app && ../$(BIN)/python -m pictures

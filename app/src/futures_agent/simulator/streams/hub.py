@@ -30,7 +30,7 @@ from futures_agent.simulator.streams.session import Session
 from futures_agent.simulator.trading.account import Account
 
 # After so many messages the venue lets its clients read.
-_BATCH = 256
+_BATCH = 64
 _LONGEST_WAIT_S = 1.0
 
 # (message, now) → what becomes of it: when (venue time, ms UTC) which messages are sent.
@@ -226,14 +226,23 @@ class StreamHub:
                     await self._let_read()
             self._seen_ms = now_ms
             if self._is_tick_due():
-                for message in self._feed.ticks(self._ticked_ms, now_ms):
-                    self.publish(message)
-                self._ticked_ms, self._ticked_s = now_ms, asyncio.get_running_loop().time()
+                await self._tick(now_ms)
             while self._late and self._late[0][0] <= now_ms:
                 self._send(heappop(self._late)[2])
             for connection in list(self.connections):
                 connection.keep_alive(now_ms)
             await self._let_read()
+
+    async def _tick(self, now_ms: int) -> None:
+        """Say what there is to say now, unless a candle closes meanwhile: what is left then is left out."""
+        close_ms = self._feed.next_close_ms(now_ms)
+        for number, message in enumerate(self._feed.ticks(self._ticked_ms, now_ms), 1):
+            self.publish(message)
+            if number % _BATCH == 0:
+                await self._let_read()
+            if close_ms is not None and self.clock.now_ms() >= close_ms:
+                break
+        self._ticked_ms, self._ticked_s = now_ms, asyncio.get_running_loop().time()
 
     async def _let_read(self) -> None:
         await asyncio.sleep(0)
@@ -252,6 +261,8 @@ class StreamHub:
         self._wake, self._turn = asyncio.Event(), asyncio.Lock()
         self._seen_ms = self._ticked_ms = self.clock.now_ms()
         self._ticked_s = self._loop.time()
+        self._held.clear()
+        self._late.clear()
         self._task = self._loop.create_task(self._pass_time(), name="streams")
         self._task.add_done_callback(self._ended)
 

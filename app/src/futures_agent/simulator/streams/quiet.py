@@ -17,8 +17,9 @@ async def wait_until_quiet(hub: StreamHub, *, within_s: float, settle_s: float =
     """Wait until every client has got every event and asks for nothing.
 
     Quiet means: all events up to the venue's present are sent, none is held back, no request is in flight,
-    each connected client has answered a ping that was sent after its last event, and for `settle_s` more
-    nothing happened. A pong says that the client's library has read the events, not that the program behind
+    each connected client has answered two pings, one after the other, that were sent after its last event,
+    and for `settle_s` more nothing happened. Libraries may answer the first before they have handed on what
+    they read with it. A pong says that the client's library has read the events, not that the program behind
     it has dealt with them: one that thinks before it asks needs `settle_s`.
 
     Parameters
@@ -36,7 +37,7 @@ async def wait_until_quiet(hub: StreamHub, *, within_s: float, settle_s: float =
     while True:
         await hub.catch_up()
         before = hub.activity
-        silent = await _unanswered(hub, end - loop.time())
+        silent = await _unanswered(hub, end - loop.time()) or await _unanswered(hub, end - loop.time())
         if not silent and settle_s:
             await asyncio.sleep(min(settle_s, max(end - loop.time(), 0.0)))
         if not silent and not hub.in_flight and not hub.waiting and hub.activity == before:
@@ -52,9 +53,9 @@ async def wait_until_quiet(hub: StreamHub, *, within_s: float, settle_s: float =
 
 async def _unanswered(hub: StreamHub, within_s: float) -> list[str]:
     """Ping every client; return the addresses of those that do not answer."""
-    probes = {connection.probe(): connection.peer for connection in hub.connections}
-    probes.pop(None, None)
-    if not probes:
+    sent = [(connection.probe(), connection.peer) for connection in hub.connections]
+    peers = {probe: peer for probe, peer in sent if probe is not None}
+    if not peers:
         return []
-    _, late = await asyncio.wait([probe for probe in probes if probe is not None], timeout=max(within_s, 0.0))
-    return sorted(peer for probe, peer in probes.items() if probe in late)
+    _, late = await asyncio.wait(peers, timeout=max(within_s, 0.0))
+    return sorted(peers[probe] for probe in late)
