@@ -33,6 +33,7 @@ function set(selector, value) {
 
 function lookAtTables(seen) {
   seen.badge = find(".badge").innerText;
+  seen.verdict = find("#verdict").innerText;
   seen.cards = Object.fromEntries(
     all(".card").map((card) => card.innerText.split("\n").filter(Boolean).slice(0, 2)),
   );

@@ -125,6 +125,7 @@ def test_the_kill_switch_refuses_entries_and_leaves_positions_to_their_stops() -
     assert warning.startswith(
         "the drawdown kill switch tripped at 2026-01-05T03:00:00Z and refused 2 entries"
     )
+    assert result.tripped_ms == START_MS + 3 * HOUR_MS
 
 
 def test_a_day_that_lost_too_much_opens_nothing_more_and_the_next_one_does() -> None:

@@ -139,6 +139,19 @@ def test_groups_add_up_and_name_every_symbol():
     assert (metrics.liquidations, metrics.liquidation_fees) == (1, 1.5)
 
 
+def test_days_after_the_kill_switch_are_not_traded_days():
+    tripped = compute_metrics(run_of([100, 80, 80, 80], tripped_ms=START_MS + 2 * DAY_MS))
+
+    assert (tripped.traded_days, tripped.days, tripped.kill_switch_trips) == (2.0, 4.0, 1)
+    assert tripped.cut_short == "traded 2 of 4 days"
+
+
+def test_without_the_kill_switch_every_day_is_traded():
+    whole = compute_metrics(run_of([100, 80, 80, 80]))
+
+    assert (whole.traded_days, whole.kill_switch_trips, whole.cut_short) == (4.0, 0, "")
+
+
 def test_a_trade_counts_for_every_reason_of_its_entry():
     trades = closed_trades([10, -4, 6], reasons=[0b011, 0b010, 0b001], slippage=[1.0, 2.0, 0.5])
     groups = by_reason(run_of([112], trades), ("trend", "sweep", "never"))

@@ -19,7 +19,7 @@ from futures_agent.clock import DAY_MS, parse_utc
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings.load import load
 from sample_markets import PLAIN_COSTS, PLAIN_RISK, instrument, random_candles
-from sample_runs import closed_trades, random_run, run_of
+from sample_runs import START_MS, closed_trades, random_run, run_of
 from sample_zones import DRAWING_CROSS
 
 STARTED = parse_utc("2026-11-20T23:30")
@@ -62,6 +62,13 @@ def test_nothing_fails_in_the_page(charted):
     assert seen["canvases"] >= 4
     assert seen["toggled"]
     assert not seen["wide"]
+
+
+def test_a_run_that_the_kill_switch_cut_short_says_so_beside_the_verdict(tmp_path):
+    result = result_of(run_of([100.0] * 5, tripped_ms=START_MS + DAY_MS), "ema_cross")
+    seen = seen_in_browser(render_report(result), tmp_path)
+    assert "Traded 1 of 5 days: the kill switch tripped" in seen["verdict"]
+    assert seen["faults"] == []
 
 
 def test_paper_gets_pictures_of_the_charts_in_the_light_theme(charted):

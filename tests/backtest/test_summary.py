@@ -11,9 +11,9 @@ from futures_agent.backtest.records import Simulation
 from futures_agent.backtest.result import build_result
 from futures_agent.backtest.result_files import ResultPaths
 from futures_agent.backtest.summary import print_summary, shows_summary
-from futures_agent.clock import parse_utc
+from futures_agent.clock import DAY_MS, parse_utc
 from futures_agent.settings import load
-from sample_runs import closed_trades, run_of
+from sample_runs import START_MS, closed_trades, run_of
 
 STARTED = parse_utc("2026-11-20T23:30")
 PATHS = ResultPaths(Path("/results/one.json"), Path("/results/one.html"))
@@ -55,6 +55,12 @@ def test_a_run_without_anything_is_told_too(capsys: pytest.CaptureFixture[str]) 
     assert "undefined" in shown
     assert "USDT " not in shown
     assert "entries refused" not in shown
+
+
+def test_a_run_that_the_kill_switch_cut_short_says_so_first(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = summary_of(run_of([100] * 5, tripped_ms=START_MS + DAY_MS), capsys)
+    assert shown.startswith("FAILED  traded 1 of 5 days  ema_cross D1")
+    assert "traded" not in summary_of(run_of([100] * 5), capsys)
 
 
 def test_few_symbols_are_each_named_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,7 @@ def test_every_threshold_is_inclusive():
         ("profit_factor", ">=", 1.1),
         ("sharpe", ">=", 1.0),
         ("max_drawdown", "<=", 0.15),
+        ("kill_switch_trips", "<=", 0),
     ]
 
 
@@ -42,6 +43,7 @@ def test_every_threshold_is_inclusive():
         ({"sharpe": -0.5}, "sharpe -0.5 < 1"),
         ({"sharpe": None}, "sharpe undefined (needs >= 1)"),
         ({"max_drawdown": 0.1501}, "max_drawdown 0.1501 > 0.15"),
+        ({"kill_switch_trips": 1}, "kill_switch_trips 1 > 0"),
         ({"max_drawdown": 0.2, "trades": 0}, "trades 0 < 30, max_drawdown 0.2 > 0.15"),
     ],
 )
@@ -50,6 +52,13 @@ def test_missed_threshold_fails_and_is_named(changes, line):
 
     assert verdict.text == "FAILED"
     assert verdict.failures == line
+
+
+def test_a_tripped_kill_switch_passes_only_where_the_setting_says_so():
+    tripped = replace(GOOD, kill_switch_trips=1)
+
+    assert judge(tripped, GateSettings(max_kill_switch_trips=1)).passed
+    assert not judge(tripped, GateSettings()).passed
 
 
 def test_run_that_never_lost_meets_any_profit_factor():

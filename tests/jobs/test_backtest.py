@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,7 +49,13 @@ def changed(settings, section, **values):
     return msgspec.structs.replace(settings, **{section: part})
 
 
-LENIENT = {"min_trades": 1, "min_profit_factor": 0.0, "min_sharpe": -100.0, "max_drawdown": 1.0}
+LENIENT = {
+    "min_trades": 1,
+    "min_profit_factor": 0.0,
+    "min_sharpe": -100.0,
+    "max_drawdown": 1.0,
+    "max_kill_switch_trips": 1,
+}
 STRICT = {"min_trades": 1_000_000}
 
 
@@ -67,6 +74,15 @@ def test_a_run_leaves_result_and_report_and_its_code_is_the_verdict(synced, caps
     names = {path.name for path in settings.paths.results.iterdir()}
     assert {"latest.json", "latest.html"} < names
     assert len(names) == 4
+
+
+def test_a_run_that_the_kill_switch_cut_short_says_so_and_never_passes(synced, capsys):
+    gate = {**LENIENT, "max_kill_switch_trips": 0}
+    settings = changed(changed(synced, "gate", **gate), "risk", max_drawdown=0.001)
+    assert run(settings) is ExitCode.GATE_FAILED
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert re.search(r": FAILED: traded \d+ of 50 days, \d+ trades, .*; kill_switch_trips 1 > 0; ", line)
+    assert the_result(settings)["metrics"]["traded_days"] < 50
 
 
 @pytest.mark.parametrize("which", ["all", "none"])

@@ -103,6 +103,7 @@ def simulate(
         equity=book.equity,
         rejections=rejections,
         candles=panel.candle_count,
+        tripped_ms=int(book.risk[0]["tripped_ms"]) if book.risk[0]["kill_switch"] else None,
         warnings=tuple(warnings),
     )
 

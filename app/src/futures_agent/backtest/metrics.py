@@ -62,6 +62,7 @@ class Metrics(TradeStats, frozen=True, kw_only=True):
     final_equity: float
     total_return: float  # final / initial − 1
     days: float  # length of the equity curve
+    traded_days: float  # of these until the kill switch tripped; all where it did not
     annual_return: float | None  # (final / initial) ^ (365 / days) − 1; None below one day
     volatility: float | None  # std(daily returns) × √365
     sharpe: float | None
@@ -74,6 +75,14 @@ class Metrics(TradeStats, frozen=True, kw_only=True):
     exposure_peak: float | None  # largest notional / equity
     turnover: float | None  # traded_notional / mean equity
     liquidations: int
+    kill_switch_trips: int  # 0, or 1: nothing re-arms it in a backtest
+
+    @property
+    def cut_short(self) -> str:
+        """Say how much of the run was traded: `traded 12 of 365 days`; empty without a kill switch."""
+        if not self.kill_switch_trips:
+            return ""
+        return f"traded {self.traded_days:.0f} of {self.days:.0f} days"
 
 
 def compute_metrics(simulation: Simulation) -> Metrics:
@@ -110,6 +119,7 @@ def compute_metrics(simulation: Simulation) -> Metrics:
         final_equity=final,
         total_return=final / initial - 1,
         days=days,
+        traded_days=_traded_days(simulation, days),
         annual_return=annual_return,
         **_daily_ratios(simulation),
         calmar=None if annual_return is None else _ratio(annual_return, depth),
@@ -120,6 +130,7 @@ def compute_metrics(simulation: Simulation) -> Metrics:
         exposure_peak=float(np.max(leverage)) if len(leverage) else None,
         turnover=_ratio(stats["traded_notional"], float(np.mean(equity))) if len(equity) else None,
         liquidations=int(np.sum(simulation.trades["exit_reason"] == ExitReason.LIQUIDATION)),
+        kill_switch_trips=int(simulation.tripped_ms is not None),
     )
 
 
@@ -229,6 +240,12 @@ def _curve_days(simulation: Simulation) -> float:
     if not len(simulation.equity):
         return 0.0
     return (int(simulation.equity["timestamp"][-1]) - _curve_start_ms(simulation)) / DAY_MS
+
+
+def _traded_days(simulation: Simulation, days: float) -> float:
+    if simulation.tripped_ms is None:
+        return days
+    return (simulation.tripped_ms - _curve_start_ms(simulation)) / DAY_MS
 
 
 def _annual_return(growth: float, days: float) -> float | None:

@@ -64,4 +64,5 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     equity: NDArray[np.void]  # EQUITY, one per decision bar time
     rejections: dict[str, int]  # named reason -> entries refused
     candles: int  # candles stepped through, all timeframes
+    tripped_ms: int | None = None  # close at which the drawdown kill switch tripped, ms UTC
     warnings: tuple[str, ...] = ()

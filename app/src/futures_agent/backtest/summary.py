@@ -46,8 +46,10 @@ def print_summary(result: BacktestResult, paths: ResultPaths) -> None:
 
 def _head(result: BacktestResult) -> Text:
     span = "no bar" if result.data is None else f"{result.data.start[:16]} to {result.data.end[:16]}"
+    cut_short = result.metrics.cut_short
     return Text.assemble(
         (result.verdict.text, _GOOD if result.verdict.passed else _BAD),
+        (f"  {cut_short}" if cut_short else "", _BAD),
         f"  {result.strategy.name} {result.timeframe}, {len(result.symbols)} symbols, "
         f"{result.candles:,} candles, {span}",
     )

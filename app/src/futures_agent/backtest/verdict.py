@@ -55,6 +55,7 @@ def judge(metrics: Metrics, gate: GateSettings) -> Verdict:
         _at_least("profit_factor", metrics.profit_factor, gate.min_profit_factor, undefined_ok=never_lost),
         _at_least("sharpe", metrics.sharpe, gate.min_sharpe),
         _at_most("max_drawdown", metrics.max_drawdown, gate.max_drawdown),
+        _at_most("kill_switch_trips", metrics.kill_switch_trips, gate.max_kill_switch_trips),
     )
     return Verdict(all(check.ok for check in checks), checks)
 

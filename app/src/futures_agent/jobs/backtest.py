@@ -161,10 +161,11 @@ def _write_incomplete(job: Job, *, started_ms: int, reason: str, stage: str, sha
 def _outcome(job: Job, result: BacktestResult) -> Outcome:
     metrics, verdict = result.metrics, result.verdict
     sharpe = "-" if metrics.sharpe is None else f"{metrics.sharpe:.2f}"
+    cut_short = f"{metrics.cut_short}, " if metrics.cut_short else ""
     line = (
-        f"{verdict.text}: {metrics.trades} trades, return {metrics.total_return:+.1%}, Sharpe {sharpe}, "
-        f"drawdown {metrics.max_drawdown:.1%}; {len(result.symbols)} symbols, {result.candles:,} candles; "
-        f"{took(job)}"
+        f"{verdict.text}: {cut_short}{metrics.trades} trades, return {metrics.total_return:+.1%}, "
+        f"Sharpe {sharpe}, drawdown {metrics.max_drawdown:.1%}; {len(result.symbols)} symbols, "
+        f"{result.candles:,} candles; {took(job)}"
     )
     if not metrics.trades:
         line = f"{result.warnings[0]}; {line}"

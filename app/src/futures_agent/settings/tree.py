@@ -316,6 +316,7 @@ class GateSettings(Struct, frozen=True, forbid_unknown_fields=True):
     min_profit_factor: NonNegativeFloat = 1.1
     min_sharpe: Annotated[float, Meta(ge=-100, le=100)] = 1.0
     max_drawdown: Share = 0.15
+    max_kill_switch_trips: NonNegativeInt = 0  # 1 lets a run pass that ended in idleness
 
 
 class BacktestSettings(Struct, frozen=True, forbid_unknown_fields=True):

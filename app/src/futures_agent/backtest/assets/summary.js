@@ -5,6 +5,7 @@ const CHECKS = {
   profit_factor: ["Profit factor", number],
   sharpe: ["Sharpe", number],
   max_drawdown: ["Max drawdown", percent],
+  kill_switch_trips: ["Kill switch tripped", whole],
 };
 
 function drawHead({ strategy, symbols, timeframe, data, candles, started }) {
@@ -15,7 +16,7 @@ function drawHead({ strategy, symbols, timeframe, data, candles, started }) {
   place("period").textContent = scope.join(" · ");
 }
 
-function drawVerdict({ verdict: { passed, checks }, signal_validation: { status, reason } }) {
+function drawVerdict({ verdict: { passed, checks }, metrics, signal_validation: { status, reason } }) {
   const items = checks.map((check) => {
     const [name, format] = CHECKS[check.name] || [check.name, number];
     const limit = `${name} ${check.relation === ">=" ? "≥" : "≤"} ${format(check.threshold)}`;
@@ -34,6 +35,13 @@ function drawVerdict({ verdict: { passed, checks }, signal_validation: { status,
   place("verdict").classList.add(passed ? "passed" : "failed");
   place("verdict").append(
     el("span", { className: `badge ${passed ? "gain" : "loss"}` }, passed ? "PASSED" : "FAILED"),
+    metrics.kill_switch_trips
+      ? el(
+          "strong",
+          { className: "loss" },
+          `Traded ${whole(metrics.traded_days)} of ${plural(Math.round(metrics.days), "day")}: the kill switch tripped`,
+        )
+      : null,
     el("ul", { className: "checks" }, ...items),
     el("p", { className: "validation muted" }, `Signals against live trading: ${status} – ${reason}.`),
   );
