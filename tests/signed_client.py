@@ -19,7 +19,7 @@ from futures_agent.simulator.trading.config import AccountConfig, TradingConfig
 
 PATH = "/fapi/v1"
 # It stands still, a candle forming in every timeframe.
-_WORLD: dict[str, Any] = {
+WORLD: dict[str, Any] = {
     "symbols": ("BTCUSDT", "ETHUSDT", "SOLUSDT"),
     "history_days": 60,
     "start_ms": parse_utc("2026-03-10T14:20:00Z"),
@@ -115,6 +115,6 @@ def trading_floor(terms: Mapping[str, Any] | None = None, **config: Any) -> Iter
     """
     keys = tuple(AccountConfig(key=f"key{number}", secret=f"secret{number}") for number in range(200))
     trading = TradingConfig(**{"accounts": keys, **(terms or {})})
-    chosen = SimulatorConfig(**{**_WORLD, "trading": trading, **config})
+    chosen = SimulatorConfig(**{**WORLD, "trading": trading, **config})
     with running_simulator(chosen) as simulator:
         yield Floor(simulator)

@@ -12,7 +12,8 @@ import pytest
 
 from futures_agent.clock import DAY_MS
 from futures_agent.simulator.parameters import CLIENT_ID
-from signed_client import SignedClient, trading_floor
+from futures_agent.simulator.refusal import CODES
+from signed_client import WORLD, SignedClient, trading_floor
 
 Setup = Callable[[SignedClient], Any]
 
@@ -354,3 +355,32 @@ def test_too_many_conditional_orders_over_all_contracts() -> None:
             -4045,
             "Reach max stop order limit.",
         )
+
+
+def test_a_contract_that_nobody_has_traded_yet() -> None:
+    tomorrow_ms = WORLD["start_ms"] + DAY_MS
+    with trading_floor(onboard_ms={"SOLUSDT": tomorrow_ms}) as floor:
+        client = floor.client()
+        order = BUY | {"symbol": "SOLUSDT", "quantity": "1"}
+        assert client.refused("POST", "order", **order)[0] == -1122
+        with status(client, "SOLUSDT", "TRADING"):
+            assert client.refused("POST", "order", **order) == (-2020, "Unable to fill.")
+            stop = STOP | {"symbol": "SOLUSDT", "quantity": "1", "triggerPrice": "300"}
+            assert client.refused("POST", "algoOrder", **stop)[0] == -2020
+            matched = order | {"type": "LIMIT", "timeInForce": "GTC", "priceMatch": "QUEUE"}
+            assert client.refused("POST", "order", **matched)[0] == -5041
+
+
+# Codes that other requests of these tests provoke: without a key or a signature, too late, too often, in
+# another state of a contract, with a grid that the venue's own contracts do not have, for candles.
+ELSEWHERE = {-1013, -1015, -1022, -1101, -1120, -1122, -2014, -2015, -2020, -4004, -4023, -4045, -4131}
+ELSEWHERE |= {-5024, -5028, -5041}
+# Codes that no state of the venue leads to; they come as faults.
+AS_FAULTS = {-1000, -1006, -1127, -2010, -2018, -2024, -2026, -4118, -4135, -4192, -4210, -4211, -4400, -4401}
+AS_FAULTS |= {-5043}
+
+
+def test_every_code_is_accounted_for() -> None:
+    provoked = {case.code for case in CASES}
+    assert provoked | ELSEWHERE | AS_FAULTS == CODES
+    assert not AS_FAULTS & (provoked | ELSEWHERE)

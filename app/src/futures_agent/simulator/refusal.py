@@ -86,7 +86,6 @@ _TEXTS = {
     -4138: "Reduce only must be true with closePosition equals true",
     -4140: "Invalid symbol status for opening position",
     -4141: "Symbol is closed",
-    -4144: "Invalid pair",
     -4161: "Leverage reduction is not supported in Isolated Margin Mode with open positions",
     -4164: "Order's notional must be no smaller than {} (unless you choose reduce only)",
     -4165: "Maximum time interval is {} days",
@@ -114,6 +113,7 @@ _TEXTS = {
     -5043: "A pending modification already exists for this order.",
     -5047: "Failed to modify the order: the original order is not reduce-only.",
 }
+CODES = frozenset(_TEXTS)
 _STATUS = {-1015: 429, -2014: 401, -2015: 401}
 
 

@@ -80,17 +80,19 @@ def check_order(
     request : OrderRequest
         Price and quantity as they were sent.
     mark_price, last_price : Decimal
-        Of the contract now.
+        Of the contract now; 0 before its first trade.
     reducing : bool
         The order can only reduce a position: no least notional is asked of it.
 
     Raises
     ------
     VenueError
-        With the code of the filter.
+        With the code of the filter; -2020 before the first trade.
     """
     market = request.type == "MARKET"
     check_quantity(request.quantity, filters, market=market)
+    if not last_price:
+        raise refusal(-2020)
     if market:
         _check_take_bound(request.side, filters, mark_price, last_price)
         price = mark_price
