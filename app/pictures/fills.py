@@ -1,10 +1,10 @@
-"""How stops and targets fill, as a picture: four bars, judged by the fill rules themselves."""
+"""How stops and targets fill, as a picture: five bars, judged by the fill rules themselves."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from futures_agent.execution.fills import AMBIGUOUS, BRACKET, STOP, TARGET, bar_exit
+from futures_agent.execution.fills import AMBIGUOUS, BRACKET, NONE, STOP, TARGET, bar_exit
 from futures_agent.market.candle import CANDLE
 from futures_agent.plain import plain_type
 from pictures.drawing import Chart
@@ -18,16 +18,17 @@ BEFORE = [
     (100.0, 101.0, 99.5, 100.4),
 ]  # the bar that decides, the one that enters
 CASES = {
-    "touched: at the stop": (100.4, 100.7, 97.3, 98.6),
-    "opens below: at the open": (96.9, 98.9, 96.4, 98.5),
-    "opens above: at the target": (103.8, 104.4, 102.4, 103.2),
-    "touches both: at the stop": (100.4, 103.9, 97.2, 101.3),
+    "touched: at stop": (100.4, 100.7, 97.3, 98.6),
+    "opens below: at open": (96.9, 98.9, 96.4, 98.5),
+    "opens above: at target": (103.8, 104.4, 102.4, 103.2),
+    "touched: not filled": (100.4, 103.0, 99.8, 101.6),
+    "reaches both: at stop": (100.4, 103.9, 97.2, 101.3),
 }
-TONES = {STOP: "bear", AMBIGUOUS: "bear", TARGET: "bull"}
+TONES = {STOP: "bear", AMBIGUOUS: "bear", TARGET: "bull", NONE: "muted"}
 
 
 def fill_rules() -> Chart:
-    """Four bars after the entry of a long position."""
+    """Five bars after the entry of a long position."""
     rows = [row for case in CASES.values() for row in (*BEFORE, case)]
     candles = np.zeros(len(rows), CANDLE)
     for name, column in zip(("open", "high", "low", "close"), zip(*rows, strict=True), strict=True):
@@ -50,7 +51,8 @@ def fill_rules() -> Chart:
         chart.level(entry - 0.5, last + 1.5, STOP_PRICE, "bear", dashed=True)
         chart.level(entry - 0.5, last + 1.5, TARGET_PRICE, "bull", dashed=True)
         chart.level(entry - 0.5, last - 0.5, ENTRY_PRICE, "muted")
-        chart.dot(last, price, TONES[reason])
+        if reason != NONE:
+            chart.dot(last, price, TONES[reason])
         chart.label(entry + 0.5, NAMES_AT, name, TONES[reason], "below")
     chart.label(places[0] - 0.2, TARGET_PRICE, "target", "bull", "left")
     chart.label(places[0] - 0.2, ENTRY_PRICE, "entry", "muted", "left")

@@ -116,11 +116,11 @@ def outsider(candles: np.ndarray, tick: Decimal) -> list[Deal]:
             long, stop, target = open_deal["side"] > 0, open_deal["stop"], open_deal["target"]
             if opened[i] <= stop if long else opened[i] >= stop:
                 leave(i, opened[i], "STOP")
-            elif opened[i] >= target if long else opened[i] <= target:
+            elif opened[i] > target if long else opened[i] < target:
                 leave(i, target, "TARGET")
             elif low[i] <= stop if long else high[i] >= stop:
                 leave(i, stop, "STOP")
-            elif high[i] >= target if long else low[i] <= target:
+            elif high[i] > target if long else low[i] < target:
                 leave(i, target, "TARGET")
     if open_deal:
         leave(len(close) - 1, close[-1], "END")

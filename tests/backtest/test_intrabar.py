@@ -39,7 +39,33 @@ def test_gap_through_the_target_fills_at_the_target() -> None:
     assert_exit(market(FLAT, (115, 116, 90, 97)), ExitReason.TARGET, 2, 110.0, 100 - 0.5 - 0.22)
 
 
-def test_both_touched_takes_the_worse() -> None:
+def test_a_target_touched_exactly_is_not_filled() -> None:
+    for touching in ((100, 110, 99, 105), (110, 110, 99, 105)):  # also by the open
+        assert_exit(market(FLAT, touching), ExitReason.END, 2, 105.0, 50 - 0.5 - 0.525)
+        beyond = market(FLAT, touching, (105, 110.01, 99, 105))
+        assert_exit(beyond, ExitReason.TARGET, 3, 110.0, 100 - 0.5 - 0.22)
+
+
+def test_a_short_target_touched_exactly_is_not_filled() -> None:
+    result = market(FLAT, (100, 101, 90, 95), (95, 96, 89.99, 95), plan={0: SHORT})
+    assert_exit(result, ExitReason.TARGET, 3, 90.0, 100 - 0.5 - 0.18)
+
+
+def test_a_target_touched_exactly_in_the_bar_of_the_stop_is_no_ambiguity() -> None:
+    finer = quarters([(100, 111, 99, 105), (105, 105, 94, 95)], START_MS + 2 * HOUR_MS)
+    assert_exit(market(FLAT, (100, 110, 94, 100), finer=finer), ExitReason.STOP, 2, 95.0, -50 - 0.5 - 0.475)
+
+
+def test_finer_bars_that_only_touch_the_target_leave_it_to_the_stop() -> None:
+    finer = quarters([(100, 110, 99, 105), (105, 105, 94, 95)], START_MS + 2 * HOUR_MS)
+    assert_exit(market(FLAT, (100, 112, 94, 100), finer=finer), ExitReason.STOP, 2, 95.0, -50 - 0.5 - 0.475)
+
+
+def test_a_bar_that_opens_on_the_target_and_goes_both_ways_takes_the_worse() -> None:
+    assert_exit(market(FLAT, (110, 112, 94, 100)), ExitReason.STOP, 2, 95.0, -50 - 0.5 - 0.475)
+
+
+def test_both_reached_takes_the_worse() -> None:
     assert_exit(market(FLAT, (100, 112, 94, 100)), ExitReason.STOP, 2, 95.0, -50 - 0.5 - 0.475)
 
 
@@ -124,14 +150,14 @@ def test_the_instrument_of_the_symbol_is_used() -> None:
 
 
 def test_the_entry_bar_may_reach_the_target() -> None:
-    assert_exit(market((100, 110, 99, 100), FLAT), ExitReason.TARGET, 1, 110.0, 100 - 0.5 - 0.22)
+    assert_exit(market((100, 111, 99, 100), FLAT), ExitReason.TARGET, 1, 110.0, 100 - 0.5 - 0.22)
 
 
-def test_the_entry_bar_that_touches_both_takes_the_worse() -> None:
+def test_the_entry_bar_that_reaches_both_takes_the_worse() -> None:
     assert_exit(market((100, 112, 94, 100), FLAT), ExitReason.STOP, 1, 95.0, -50 - 0.5 - 0.475)
 
 
-def test_the_entry_bar_that_touches_both_is_decided_by_finer_bars() -> None:
+def test_the_entry_bar_that_reaches_both_is_decided_by_finer_bars() -> None:
     finer = quarters([(100, 111, 99, 105), (105, 105, 94, 95)], START_MS + HOUR_MS)
     assert_exit(market((100, 112, 94, 100), finer=finer), ExitReason.TARGET, 1, 110.0, 100 - 0.5 - 0.22)
 

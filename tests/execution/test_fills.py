@@ -43,14 +43,19 @@ CASES = {
     "untouched": (long(), bar(100, 109, 96), (NONE, None)),
     "stop touched exactly": (long(), bar(100, 109, 95), (STOP, 95)),
     "stop pierced": (long(), bar(100, 109, 90), (STOP, 95)),
-    "target touched exactly": (long(), bar(100, 110, 96), (TARGET, 110)),
+    "target touched exactly": (long(), bar(100, 110, 96), (NONE, None)),
+    "target traded through": (long(), bar(100, 110.01, 96), (TARGET, 110)),
     "opens beyond stop": (long(), bar(94, 99, 90), (STOP, 94)),
     "opens beyond stop, then reaches the target": (long(), bar(94, 111, 94), (STOP, 94)),
     "opens beyond target": (long(), bar(112, 113, 111), (TARGET, 110)),
     "opens beyond target, then falls to the stop": (long(), bar(112, 113, 90), (TARGET, 110)),
     "opens on the stop, then reaches the target": (long(), bar(95, 111, 94), (STOP, 95)),
-    "opens on the target, then falls to the stop": (long(), bar(110, 113, 90), (TARGET, 110)),
-    "both touched": (long(), bar(100, 110, 95), (AMBIGUOUS, 95)),
+    "opens on the target, then trades through": (long(), bar(110, 113, 96), (TARGET, 110)),
+    "opens on the target and goes no further": (long(), bar(110, 110, 96), (NONE, None)),
+    "opens on the target, then falls to the stop": (long(), bar(110, 110, 90), (STOP, 95)),
+    "opens on the target, then goes both ways": (long(), bar(110, 113, 90), (AMBIGUOUS, 95)),
+    "both reached": (long(), bar(100, 110.01, 95), (AMBIGUOUS, 95)),
+    "target touched, stop reached": (long(), bar(100, 110, 95), (STOP, 95)),
     "no stop": (long(stop=0.0), bar(100, 105, 10), (NONE, None)),
     "no target": (long(target=0.0), bar(100, 500, 96), (NONE, None)),
     "liquidated before a stop beyond": (long(stop=60, liquidation=70), bar(100, 101, 55), (LIQUIDATION, 70)),
@@ -96,6 +101,8 @@ def dated(bars: list[Any]) -> list[Any]:
     ("bars", "expected"),
     [
         ([bar(100, 111, 99), bar(105, 106, 90)], (TARGET, 110)),
+        ([bar(100, 110, 99), bar(105, 106, 90)], (STOP, 95)),  # touched first, but not traded through
+        ([bar(110, 110, 99), bar(109, 111, 99)], (TARGET, 110)),  # opened on it, later traded through
         ([bar(100, 101, 94), bar(95, 111, 95)], (STOP, 95)),
         ([bar(100, 101, 99), bar(94, 96, 93)], (STOP, 94)),  # gapped through within the coarse bar
         ([bar(100, 111, 94), bar(100, 101, 99)], (STOP, 95)),  # undecided here too: the worse outcome

@@ -148,14 +148,14 @@ def _touched_by(world: World, trade: Trade, bar: Bar) -> tuple[str | None, float
     candidates = [("STOP", trade.stop_price), ("LIQUIDATION", liquidated)]
     nearest = sorted((-side * price, name) for name, price in candidates if price > 0)
     worst, best = (bar.low, bar.high) if side > 0 else (bar.high, bar.low)
-    wins = target > 0 and side * (best - target) >= 0
+    wins = target > 0 and side * (best - target) > 0  # traded through, not only touched
     if not nearest or side * (worst - -side * nearest[0][0]) > 0:
         return ("TARGET", target, True) if wins else (None, 0.0, True)
     reason, level = nearest[0][1], -side * nearest[0][0]
     if side * (bar.open - level) <= 0:
         worst_fill = bar.open if reason == "STOP" else side * max(side * bar.open, side * bankrupt)
         return reason, worst_fill, True
-    if wins and side * (bar.open - target) >= 0:
+    if wins and side * (bar.open - target) > 0:
         return "TARGET", target, True
     return reason, level, not wins
 

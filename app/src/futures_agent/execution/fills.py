@@ -3,9 +3,10 @@
 - A market order fills at the open of the bar after the decision, worse by the slippage.
 - A stop becomes a market order when touched; a bar that opens beyond it fills at the open.
 - A target is a resting limit order: it fills at its own price, as maker and without slippage, also where a
-  bar opens beyond it (whoever trades through it pays what it asks). Being touched is enough.
+  bar opens beyond it (whoever trades through it pays what it asks). The price must trade through it: where
+  it is only touched, orders ahead of it in the queue may have taken all that was traded.
 - A position is liquidated before a stop that lies beyond the liquidation price.
-- A bar that touches both sides is AMBIGUOUS: bars of a finer timeframe decide; where they cannot, the
+- A bar that reaches both sides is AMBIGUOUS: bars of a finer timeframe decide; where they cannot, the
   worse outcome is taken.
 """
 
@@ -54,21 +55,21 @@ def bar_exit(bracket: Any, bar: Any) -> tuple[int, float]:
     Returns
     -------
     int
-        NONE, STOP, TARGET, LIQUIDATION, or AMBIGUOUS where protection and target were both touched.
+        NONE, STOP, TARGET, LIQUIDATION, or AMBIGUOUS where protection and target were both reached.
     float
-        The price touched, before slippage; for AMBIGUOUS the worse outcome's.
+        The price reached, before slippage; for AMBIGUOUS the worse outcome's.
     """
     side = bracket.side
     reason, level = protection(bracket)
     target = bracket.target_price
     against, along = (bar.low, bar.high) if side > 0 else (bar.high, bar.low)
     stopped = reason != NONE and side * (against - level) <= 0
-    reached = target > 0 and side * (along - target) >= 0
+    reached = target > 0 and side * (along - target) > 0
     if stopped and side * (bar.open - level) <= 0:  # opened beyond it
         level = bar.open
         if reason == LIQUIDATION and side * (level - bracket.bankruptcy_price) < 0:
             level = bracket.bankruptcy_price
-    elif stopped and reached and side * (bar.open - target) < 0:
+    elif stopped and reached and side * (bar.open - target) <= 0:
         reason = AMBIGUOUS
     elif reached:
         reason, level = TARGET, target
@@ -94,9 +95,9 @@ def finer_exit(
 ) -> tuple[int, float]:
     """Decide an AMBIGUOUS bar by the finer bars [first, last) within it.
 
-    The worse outcome, the protective level, is taken where they touch neither side (the two timeframes
-    disagree), touch both within one finer bar, or do not cover the bar from its open up to the one that
-    would decide: what a missing bar touched is unknown.
+    The worse outcome, the protective level, is taken where they reach neither side (the two timeframes
+    disagree), reach both within one finer bar, or do not cover the bar from its open up to the one that
+    would decide: what a missing bar reached is unknown.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def finer_exit(
     int
         STOP, TARGET or LIQUIDATION.
     float
-        The price touched, before slippage.
+        The price reached, before slippage.
     """
     for row in range(first, last):
         reason, level = bar_exit(bracket, bars[row])

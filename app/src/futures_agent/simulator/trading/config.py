@@ -44,7 +44,7 @@ class TradingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     path : str
         `bar`: stops and targets are judged by the finished candle of `timeframe`, as the backtest does,
         and an order at market fills at the open of the candle it arrives with. `ticks`: prices run
-        through the finest candles, and orders fill when touched.
+        through the finest candles, and orders fill when touched; with `bar` a target must be traded through.
     timeframe : Timeframe
         Whose candles `path="bar"` judges by, and whose volume slippage follows from.
     open_window_ms : int
