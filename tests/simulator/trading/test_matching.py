@@ -98,17 +98,25 @@ def test_a_larger_opposite_order_turns_the_position() -> None:
     assert exchange.accounts[0].fills[-1].realized_pnl == -10
 
 
-def test_a_resting_order_fills_at_its_own_price_as_maker_when_touched() -> None:
+def test_a_resting_order_fills_at_its_own_price_as_maker_when_the_price_goes_through_it() -> None:
     exchange, events = scripted_exchange({BTC: FALL * 2}, accounts=(RICH,))
     order = limit(exchange, "BUY", "1", "90")
     assert (order.status, kinds(events)) == ("NEW", ["NEW"])
-    exchange.advance(START_MS + 30 * MINUTE_MS)
-    assert order.status == "NEW"
     exchange.advance(START_MS + 30 * MINUTE_MS + 1)
+    assert order.status == "NEW"
+    exchange.advance(START_MS + 30 * MINUTE_MS + 2)
     # Half of the way from 100 (minute 18) to 80 (minute 42).
     (fill,) = exchange.accounts[0].fills
-    assert (order.status, order.updated_ms) == ("FILLED", START_MS + 30 * MINUTE_MS)
+    assert (order.status, order.updated_ms) == ("FILLED", START_MS + 30 * MINUTE_MS + 1)
     assert (fill.price, fill.maker, fill.fee) == (90, True, D("0.018"))
+
+
+@pytest.mark.parametrize("path", ["ticks", "bar"])
+def test_a_price_that_only_touches_a_resting_order_leaves_it_alone(path: str) -> None:
+    exchange, _ = scripted_exchange({BTC: FALL * 3}, accounts=(RICH,), path=path)
+    touched, passed = limit(exchange, "BUY", "1", "80"), limit(exchange, "BUY", "1", "80.01")
+    exchange.advance(START_MS + HOUR_MS)
+    assert (touched.status, passed.status) == ("NEW", "FILLED")
 
 
 def test_a_gap_through_a_resting_order_fills_at_its_own_price() -> None:
@@ -171,10 +179,10 @@ def test_the_rest_of_a_resting_order_trades_a_second_later() -> None:
     exchange, _ = scripted_exchange({BTC: FALL * 2}, accounts=(RICH,))
     order = limit(exchange, "BUY", "1", "90")
     exchange.interfere(Shares("0.25", "0.5"))
-    exchange.advance(START_MS + 30 * MINUTE_MS + 1)
+    exchange.advance(START_MS + 30 * MINUTE_MS + 2)
     assert (order.status, order.executed) == ("PARTIALLY_FILLED", D("0.25"))
     exchange.advance(START_MS + 31 * MINUTE_MS)
-    times = [fill.time_ms - START_MS - 30 * MINUTE_MS for fill in exchange.accounts[0].fills]
+    times = [fill.time_ms - START_MS - 30 * MINUTE_MS - 1 for fill in exchange.accounts[0].fills]
     assert (order.status, times) == ("FILLED", [0, 1_000, 2_000])
     assert order.avg_price == 90
 

@@ -53,14 +53,20 @@ def require_side(account: Account, position_side: str) -> None:
 
 
 def admit(
-    state: State, account: Account, request: OrderRequest, price: Decimal, *, triggered: bool
+    state: State,
+    account: Account,
+    request: OrderRequest,
+    price: Decimal,
+    mark_price: Decimal,
+    *,
+    triggered: bool,
 ) -> Decimal:
     """Return the quantity that is accepted of an order: a reducing one is capped at the position.
 
     Parameters
     ----------
-    price : Decimal
-        The market's price.
+    price, mark_price : Decimal
+        The market's price and the mark price as the order arrives.
     triggered : bool
         It comes from a conditional order, whose conditions were checked when it was placed.
 
@@ -81,8 +87,7 @@ def admit(
         raise refusal(-2020)
     if request.time_in_force == "GTX" and crosses(request, price):
         raise refusal(-5022)
-    mark = state.mark(symbol)
-    if request.type == "MARKET" and sign * (price - mark) > mark * MARKET_TAKE_BOUND:
+    if request.type == "MARKET" and sign * (price - mark_price) > mark_price * MARKET_TAKE_BOUND:
         raise refusal(-4131)
     if request.reduce_only or closes(request):
         return _capped(account, request, sign)

@@ -75,7 +75,7 @@ class Bars:
             if isinstance(item, AlgoOrder):
                 self._triggers.fire(account, item, price)
             elif item is not None:
-                self._matching.touch(account, item)
+                self._matching.fill_resting(account, item)
 
     def _decide(self, symbol: str, bracket: _Bracket, open_ms: int) -> tuple[int, float]:
         candles, step_ms = self._state.prices.finer(symbol, open_ms)

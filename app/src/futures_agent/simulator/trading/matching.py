@@ -79,7 +79,8 @@ class Matching:
         """
         state = self._state
         price = state.last(request.symbol) if level is None else level
-        quantity = admit(state, account, request, price, triggered=algo is not None)
+        mark_price = state.mark(request.symbol) if level is None else level
+        quantity = admit(state, account, request, price, mark_price, triggered=algo is not None)
         if request.time_in_force == "FOK":
             share = state.interference.fill_share(
                 account, self._order(request, quantity, 0, algo), state.now_ms
@@ -148,12 +149,12 @@ class Matching:
         if crosses(order, last):
             self._take(account, order, last)
 
-    def touch(self, account: Account, order: Order) -> None:
-        """The market has come to a resting order: it trades at its own price, as maker."""
+    def fill_resting(self, account: Account, order: Order) -> None:
+        """The market has gone through a resting order: it trades at its own price, as maker."""
         self._trade(account, order, order.price, maker=True)
 
     def rests(self, order: Order) -> bool:
-        """Say whether an open order would trade if it were touched now."""
+        """Say whether an open order would trade if the market went through it now."""
         return self._paused_until.get((order.symbol, order.order_id), 0) <= self._state.now_ms
 
     def close_by_force(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from math import ceil
+from math import ceil, floor
 from typing import NamedTuple
 
 from futures_agent.simulator.trading.account import Account
@@ -21,12 +21,19 @@ class Mark(NamedTuple):
     """One price at which something happens."""
 
     level: Decimal
-    below: bool  # it happens at or below `level`, else at or above
+    below: bool  # it happens below `level`, else above
     account: Account
     what: Order | AlgoOrder | Position
 
+    @property
+    def through(self) -> bool:
+        """Whether the price must go through the level, as for a resting order (see `execution.fills`)."""
+        return isinstance(self.what, Order)
+
     def reached(self, price: Decimal) -> bool:
-        return price <= self.level if self.below else price >= self.level
+        if price == self.level:
+            return not self.through
+        return price < self.level if self.below else price > self.level
 
 
 class Arrival(NamedTuple):
@@ -91,7 +98,8 @@ def first_on(leg: Leg, marks: Iterable[Mark]) -> Arrival | None:
     if found is None:
         return None
     share = (found.level - leg.start) / (leg.end - leg.start)
-    elapsed_ms = ceil(share * (leg.end_ms - leg.start_ms))
+    elapsed = share * (leg.end_ms - leg.start_ms)
+    elapsed_ms = floor(elapsed) + 1 if found.through else ceil(elapsed)
     # What only the last price of a leg touches is touched within it: the next candle may open elsewhere.
     time_ms = max(min(leg.start_ms + elapsed_ms, leg.end_ms - 1), leg.from_ms)
     return Arrival(time_ms, found.level, found) if time_ms < leg.to_ms else None

@@ -148,7 +148,7 @@ class Timeline:
     def _arrive(self, arrival: Arrival) -> None:
         account, what = arrival.mark.account, arrival.mark.what
         if isinstance(what, Order):
-            self._matching.touch(account, what)
+            self._matching.fill_resting(account, what)
         elif isinstance(what, Position):
             self._liquidation.liquidate(account, what, arrival.price)
         elif what.type == TRAILING and not what.is_activated:
