@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from futures_agent.compiled import Compiled, bind, is_kernel, kernel, source_digest
+from futures_agent.compiled import Compiled, bind, code_digest, is_kernel, kernel, source_digest
 from futures_agent.errors import Refuse, Retry
 
 LENGTH = 3
@@ -76,6 +77,22 @@ def test_a_source_digest_changes_with_a_kernel_further_down(monkeypatch: pytest.
     assert source_digest(bind(outer, inner=double)) != before
     monkeypatch.setitem(outer.__globals__, "LENGTH", 4)  # what `inner` multiplies by
     assert source_digest(outer) != before
+
+
+def plain_step() -> None: ...
+
+
+class CallableStep:
+    def __call__(self) -> None: ...
+
+
+def test_plain_code_is_told_by_its_file_and_what_has_none_by_nothing() -> None:
+    assert code_digest(outer) == source_digest(outer)
+    own = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    assert code_digest(plain_step) == code_digest(CallableStep()) == own
+    typed: dict[str, Any] = {}
+    exec("def step(): ...", typed)
+    assert code_digest(typed["step"]) is code_digest(len) is None
 
 
 def test_a_kernel_stays_the_plain_function() -> None:

@@ -63,6 +63,14 @@ def test_other_data_are_told() -> None:
     ]
 
 
+def test_other_strategy_code_is_told() -> None:
+    one = run(run_of([101]))
+    edited = msgspec.structs.replace(one, strategy=msgspec.structs.replace(one.strategy, code="edited"))
+    (found,) = compare(one, edited).data
+    assert (found.name, found.a, found.b) == ("strategy code", one.strategy.code, "edited")
+    assert one.strategy.code
+
+
 def test_metrics_and_rejections_are_told_with_their_difference() -> None:
     found = compare(
         run(run_of([101], closed_trades([1.0]), rejections={"X": 3})),
@@ -128,7 +136,7 @@ def test_the_screen_names_what_differs(capsys: pytest.CaptureFixture[str]) -> No
     assert "the equities part on 2025-11-21" in shown
     print_comparison(compared(a, a))
     shown = capsys.readouterr().out
-    assert "same settings, same data, same versions" in shown
+    assert "same settings, same data, same code" in shown
     assert "both traded alike" in shown
 
 

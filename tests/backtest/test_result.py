@@ -20,6 +20,7 @@ from futures_agent.backtest.order_hash import order_list_hash
 from futures_agent.backtest.result import (
     BacktestResult,
     EquityColumns,
+    StrategyRun,
     TradeColumns,
     _git_commit,
     build_result,
@@ -29,7 +30,9 @@ from futures_agent.backtest.result import (
 from futures_agent.backtest.result_files import Incomplete
 from futures_agent.backtest.verdict import Check
 from futures_agent.clock import parse_utc
+from futures_agent.compiled import source_digest
 from futures_agent.settings.load import load
+from futures_agent.strategy.ema_cross import STRATEGY as EMA_CROSS
 from sample_runs import closed_trades, random_run, run_of
 
 STARTED = parse_utc("2026-11-20T23:30")
@@ -63,6 +66,10 @@ def test_strategy_is_told_with_the_defaults_it_used():
 
     assert strategy.name == "ema_cross"
     assert strategy.params == {"fast": 10, "slow": 50, "atr": 14, "stop_atr": 2.0, "target_atr": 3.0}
+
+
+def test_strategy_is_told_by_the_digest_of_its_step():
+    assert result_of(run_of()).strategy.code == source_digest(EMA_CROSS.step)
 
 
 def test_trades_are_equally_long_columns_with_names_in_them():
@@ -184,6 +191,15 @@ def test_commit_is_read_from_a_clone(tmp_path: Path):
 def test_every_field_is_documented():
     page = (Path(__file__).parents[2] / "docs" / "backtest-result.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"`([a-z_]+)`", page))
-    structs = (BacktestResult, Metrics, TradeGroup, TradeColumns, EquityColumns, Check, Incomplete)
+    structs = (
+        BacktestResult,
+        StrategyRun,
+        Metrics,
+        TradeGroup,
+        TradeColumns,
+        EquityColumns,
+        Check,
+        Incomplete,
+    )
 
     assert {name for struct in structs for name in struct.__struct_fields__} - documented == set()

@@ -14,6 +14,7 @@ Kernels call other kernels by their own name (`from … import ema_step`), never
 from __future__ import annotations
 
 import hashlib
+import inspect
 import shutil
 import sys
 import tempfile
@@ -193,6 +194,21 @@ def source_digest(function: Callable[..., Any]) -> str:
     for identity in sorted(repr(_identity(each)) for each in reached):
         digest.update(identity.encode())
     return digest.hexdigest()
+
+
+def code_digest(function: Callable[..., Any]) -> str | None:
+    """Return a digest of what `function` is made of: `source_digest` of a kernel, else its source file's.
+
+    None where there is no file: it is built in, or was typed into an interpreter.
+    """
+    if is_kernel(function):
+        return source_digest(function)
+    described = function if inspect.isroutine(function) else type(function)  # an object that can be called
+    try:
+        file = inspect.getsourcefile(described)
+        return None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except (TypeError, OSError):
+        return None
 
 
 def _digest(function: FunctionType) -> str:

@@ -165,6 +165,7 @@ def _facts(run: Run) -> dict[str, Value]:
         "timeframe": run.timeframe,
         "candles": run.candles,
         "symbols": list(run.symbols),
+        "strategy code": run.strategy.code,
         "model_hash": run.model_hash,
         **{f"version of {name}": version for name, version in run.versions.items()},
     }

@@ -29,7 +29,7 @@ def print_comparison(found: Comparison) -> None:
             table.add_row(one.name, _shown(one.a, one.b), _shown(one.b, one.a))
         console.print(table)
     else:
-        console.print("same settings, same data, same versions")
+        console.print("same settings, same data, same code")
     console.print(_numbers("metric", found.metrics))
     refused = [one for one in found.rejections if one.difference]
     if refused:

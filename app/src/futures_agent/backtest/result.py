@@ -33,6 +33,7 @@ from futures_agent.backtest.order_hash import order_list_hash
 from futures_agent.backtest.records import TRADE, ExitReason, Simulation
 from futures_agent.backtest.verdict import Verdict, judge
 from futures_agent.clock import DAY_MS, utc_text
+from futures_agent.compiled import code_digest
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings.load import Effective
 from futures_agent.settings.tree import StrategySettings
@@ -58,6 +59,7 @@ class StrategyRun(msgspec.Struct, frozen=True):
     name: str
     params: dict[str, Any]
     reasons: tuple[str, ...] = ()  # what the bits of a trade's `reasons` mean
+    code: str | None = None  # digest of the source of its step, see `compiled.code_digest`
 
 
 class Versions(msgspec.Struct, frozen=True):
@@ -214,7 +216,7 @@ def _strategy_run(chosen: StrategySettings) -> StrategyRun:
     strategy = load_strategy(chosen.name)
     (params,) = strategy.read_params(chosen.params)
     used = {name: params[name].item() for name in params.dtype.names}
-    return StrategyRun(chosen.name, used, strategy.reasons)
+    return StrategyRun(chosen.name, used, strategy.reasons, code_digest(strategy.step))
 
 
 def _data_range(simulation: Simulation) -> DataRange | None:

@@ -153,6 +153,7 @@ function drawRules(result) {
     `NumPy ${numpy}`,
     numba && `numba ${numba}`,
     `settings ${result.settings_hash.slice(0, 12)}`,
+    result.strategy.code && `code ${result.strategy.code.slice(0, 12)}`,
     `orders ${result.order_list_hash.slice(0, 12)}`,
     `model ${result.model_hash || "none"}`,
   ];
