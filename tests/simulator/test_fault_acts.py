@@ -118,6 +118,20 @@ def test_a_position_is_taken_away(client: SignedClient, how: Any, prefix: str, e
     assert row(client) == ("used up", 1, "")
 
 
+def test_acts_happen_in_order_of_time_and_those_without_a_time_now(client: SignedClient) -> None:
+    start_ms = client.simulator.clock.now_ms()
+    for status, at_ms in (("now", 0), ("second", start_ms + 2_000), ("first", start_ms + 1_000)):
+        client.simulator.add_fault(ContractStatus(symbol="BTCUSDT", status=status, from_ms=at_ms))
+    client.simulator.clock.step(10_000)
+    client.ask("GET", "openOrders", symbol="BTCUSDT")
+    told = list(client.simulator.venue.exchange.ledger.entries("STATUS"))
+    assert [(each["status"], each["t"] - start_ms) for each in told] == [
+        ("first", 1_000),
+        ("second", 2_000),
+        ("now", 10_000),
+    ]
+
+
 def test_a_position_that_is_not_there_cannot_be_taken_away(client: SignedClient) -> None:
     befall(client, ForcedClose(how="liquidation", symbol="BTCUSDT"))
     assert row(client) == ("failed", 0, "Position is not sufficient.")

@@ -153,8 +153,11 @@ class FaultPlan:
                 return fault
         return None
 
-    def due(self, now_ms: int) -> list[Entry]:
-        """Return the acts whose time has come, in order of time, each once; see `Entry.engaged`."""
+    def due(self, now_ms: int) -> list[tuple[int, Entry]]:
+        """Return the acts whose time has come, each once, and when it had, in order of time.
+
+        Those without a time are due now. Who performs them counts it (`Entry.engaged`) or says why not.
+        """
         with self._lock:
             due = [
                 entry
@@ -164,7 +167,7 @@ class FaultPlan:
             for entry in due:
                 entry.occasions += 1
                 self._retire(entry)
-        return sorted(due, key=lambda entry: entry.fault.from_ms)
+        return sorted(((entry.fault.from_ms or now_ms, entry) for entry in due), key=lambda each: each[0])
 
     def pending(self) -> int:
         """Return how many strikes are still to come, of the faults that have an end."""

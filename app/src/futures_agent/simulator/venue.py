@@ -22,6 +22,7 @@ from futures_agent.simulator.macro import load_macro
 from futures_agent.simulator.market import CandleSource, Market
 from futures_agent.simulator.order_counts import OrderCounts
 from futures_agent.simulator.sentiment import Sentiment, read_funding
+from futures_agent.simulator.signing import check_accounts
 from futures_agent.simulator.streams.feed import Feed
 from futures_agent.simulator.streams.hub import StreamHub
 from futures_agent.simulator.streams.payloads import Payloads
@@ -58,6 +59,7 @@ class Venue:
     """Everything that the endpoints of one simulator share."""
 
     def __init__(self, config: SimulatorConfig) -> None:
+        check_accounts(config.trading.accounts)
         source, start_ms = _source(config)
         self.market = Market(source)
         self.clock = VenueClock(start_ms, config.scale)
@@ -93,8 +95,8 @@ class Venue:
     def advance(self, now_ms: int) -> None:
         """Let everything happen on the exchange up to `now_ms` (ms UTC)."""
         with self.lock:
-            for entry in self.faults.due(now_ms):
-                self.exchange.advance(entry.fault.from_ms)
+            for at_ms, entry in self.faults.due(now_ms):
+                self.exchange.advance(at_ms)
                 perform(self, entry)
             self.exchange.advance(now_ms)
 
