@@ -15,11 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from futures_agent.errors import Refuse
 from futures_agent.simulator.refusal import VenueError
 from futures_agent.simulator.signing import (
+    check_accounts,
     check_engine_time,
     check_time,
     signature_is_valid,
     split_signature,
 )
+from futures_agent.simulator.trading.config import AccountConfig
 
 # The exchange publishes these; the mixed one with a typo (a space), recomputed here without it.
 SECRET = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"
@@ -110,8 +112,30 @@ def test_a_base64_plus_that_was_not_encoded_is_a_space() -> None:
     "text", ["-----BEGIN PUBLIC KEY-----\nx\n", pem(generate_ec(SECP256R1()).public_key())]
 )
 def test_a_key_of_another_kind_is_refused(text: str) -> None:
-    with pytest.raises(Refuse, match="public key of an RSA or Ed25519"):
+    with pytest.raises(Refuse, match="must be that of an RSA or Ed25519 key"):
         signature_is_valid(text, "", "")
+
+
+@pytest.mark.parametrize(
+    ("accounts", "text"),
+    [
+        (
+            [AccountConfig(key="a", secret="s"), AccountConfig(key="a", secret="t")],
+            "'a' is empty or there twice",
+        ),
+        ([AccountConfig(key="", secret="s")], "'' is empty"),
+        ([AccountConfig(key="a")], "a has neither secret nor public_key"),
+        ([AccountConfig(key="a", public_key="-----BEGIN")], "public_key must be"),
+    ],
+)
+def test_accounts_nobody_could_sign_for(accounts: list[AccountConfig], text: str) -> None:
+    with pytest.raises(Refuse, match=text):
+        check_accounts(accounts)
+
+
+def test_accounts_of_every_kind() -> None:
+    public = pem(Ed25519PrivateKey.generate().public_key())
+    check_accounts([AccountConfig(key="a", secret="s"), AccountConfig(key="b", public_key=public)])
 
 
 NOW = 1_700_000_000_000

@@ -11,6 +11,7 @@ import hmac
 import re
 from base64 import b64decode
 from binascii import Error as NotBase64
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
@@ -18,6 +19,7 @@ from urllib.parse import unquote_plus
 from futures_agent.clock import SECOND_MS
 from futures_agent.errors import Refuse
 from futures_agent.simulator.refusal import VenueError, refusal
+from futures_agent.simulator.trading.config import AccountConfig
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -28,6 +30,24 @@ _AHEAD_MS = SECOND_MS  # a timestamp may be less than this ahead of the venue's 
 _PEM = "-----BEGIN"
 _LAST = re.compile(r"(?:^|&)signature=([^&]*)$")
 _ANYWHERE = re.compile(r"(?:^|&)signature=[^&]")
+
+
+def check_accounts(accounts: Sequence[AccountConfig]) -> None:
+    """Refuse accounts that nobody could sign for, or that could not be told apart.
+
+    Raises
+    ------
+    Refuse
+        One has no key, no secret or no usable public key, or shares its key with another.
+    """
+    keys = [account.key for account in accounts]
+    for account in accounts:
+        if not account.key or keys.count(account.key) > 1:
+            raise Refuse(f"accounts: the key {account.key!r} is empty or there twice; give each its own")
+        if account.public_key:
+            read_public_key(account.public_key)
+        elif not account.secret:
+            raise Refuse(f"accounts: {account.key} has neither secret nor public_key; give it one of them")
 
 
 def split_signature(query: str, body: str) -> tuple[str, str]:
@@ -106,9 +126,7 @@ def read_public_key(pem: str) -> RSAPublicKey | Ed25519PublicKey:
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, RSAPublicKey | Ed25519PublicKey):
-        raise Refuse(
-            "accounts: a secret in PEM must be the public key of an RSA or Ed25519 key; paste that one"
-        )
+        raise Refuse("accounts: public_key must be that of an RSA or Ed25519 key, as PEM; paste such a one")
     return key
 
 
