@@ -171,6 +171,21 @@ def test_too_many_streams_end_the_connection(simulator_factory: Factory) -> None
         pass
 
 
+def test_too_many_handshakes_are_refused_and_then_banned(simulator_factory: Factory) -> None:
+    simulator = simulator_factory(streams=StreamsConfig(connects_per_5min=2))
+    statuses = []
+    for _ in range(13):
+        try:
+            with StreamClient(simulator, "/market/ws"):
+                statuses.append(101)
+        except InvalidStatus as refused:
+            statuses.append(refused.response.status_code)
+    assert statuses == [101] * 2 + [429] * 10 + [418]
+    advance(simulator, 5 * MINUTE_MS)
+    with StreamClient(simulator, "/market/ws") as client:
+        assert client.ask("LIST_SUBSCRIPTIONS")["result"] == []
+
+
 def test_commands_may_come_in_fragments(simulator_factory: Factory) -> None:
     with StreamClient(simulator_factory(), "/market/ws") as client:
         client.socket.send(iter(['{"method":"LIST_', 'SUBSCRIPTIONS","id":5}']))

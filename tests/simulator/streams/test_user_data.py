@@ -6,10 +6,10 @@ from typing import Any
 
 import requests
 
-from futures_agent.clock import HOUR_MS
+from futures_agent.clock import HOUR_MS, MINUTE_MS
 from futures_agent.simulator.server import RunningSimulator
 from futures_agent.simulator.streams.config import StreamsConfig
-from futures_agent.simulator.trading.records import OrderRequest
+from futures_agent.simulator.trading.records import AlgoRequest, OrderRequest
 from simulator.streams.stream_client import StreamClient, step
 
 Factory = Callable[..., RunningSimulator]
@@ -133,3 +133,66 @@ def test_liquidations_and_new_states_are_public(simulator_factory: Factory) -> N
     assert messages[0]["data"] == messages[1]["data"]
     assert messages[0]["data"]["o"]["s"] == "BTCUSDT"
     assert messages[2]["data"]["cs"] == "SETTLING"
+
+
+LIFE = ["NEW", "TRIGGERING", "TRIGGERED", "FINISHED"]
+ALGO_FIELDS = "caid aid at o s S ps f q X ai tp p V wt pm cp pP R tt gtd ia".split()
+ALGO_FIELDS_TRIGGERED = "caid aid at o s S ps f q X ai ap aq act tp p V wt pm cp pP R tt gtd ia".split()
+ORDER_FIELDS = "s c S o f q p ap sp x X i l z L T t b a m R wt ot ps cp pP si ss rp V pm gtd er".split()
+ORDER_FIELDS_TRADE = (
+    "s c S o f q p ap sp x X i l z L N n T t b a m R wt ot ps cp pP si ss rp V pm gtd er".split()
+)
+
+
+def test_the_life_of_a_stop_is_told_step_by_step(simulator_factory: Factory) -> None:
+    simulator = simulator_factory()
+    venue = simulator.venue
+    account = venue.exchange.accounts[0]
+    with StreamClient(simulator, f"/private/ws/{listen_key(simulator)}") as client:
+        buy(simulator)
+        step(simulator, 0)
+        client.here()
+        last = venue.exchange.last_price("BTCUSDT")
+        stop = AlgoRequest(
+            symbol="BTCUSDT",
+            side="SELL",
+            type="STOP_MARKET",
+            quantity=Decimal("0.010"),
+            trigger_price=(last * Decimal("0.9995")).quantize(Decimal("0.1")),
+            reduce_only=True,
+            client_algo_id="stop-1",
+        )
+        with venue.lock:
+            venue.exchange.place_algo(account, stop, venue.clock.now_ms())
+        messages: list[Any] = []
+        for _ in range(60):
+            messages += client.stepped(5 * MINUTE_MS)
+            if not account.held():
+                break
+    algos = [message["o"] for message in messages if message["e"] == "ALGO_UPDATE"]
+    orders = [message["o"] for message in messages if message["e"] == "ORDER_TRADE_UPDATE"]
+    assert [algo["X"] for algo in algos] == LIFE
+    assert list(algos[0]) == ALGO_FIELDS
+    assert list(algos[-1]) == ALGO_FIELDS_TRIGGERED
+    assert [order["x"] for order in orders] == ["NEW", "TRADE"]
+    assert [list(order) for order in orders] == [ORDER_FIELDS, ORDER_FIELDS_TRADE]
+    assert {order["c"] for order in orders} == {"stop-1"}
+    assert {str(order["i"]) for order in orders} == {algos[-1]["ai"]}
+
+
+def test_an_account_update_tells_what_changed(simulator_factory: Factory) -> None:
+    simulator = simulator_factory()
+    with StreamClient(simulator, f"/private/ws/{listen_key(simulator)}") as client:
+        buy(simulator)
+        step(simulator, 0)
+        (update,) = [message for message in client.here() if message["e"] == "ACCOUNT_UPDATE"]
+        later: list[Any] = []
+        for _ in range(4):  # past the funding of 16:00
+            listen_key(simulator)
+            later += client.stepped(HOUR_MS // 2)
+    assert list(update) == ["e", "E", "T", "a"]
+    assert list(update["a"]["B"][0]) == ["a", "wb", "cw", "bc"]
+    assert list(update["a"]["P"][0]) == ["s", "pa", "ep", "bep", "cr", "up", "mt", "iw", "ps"]
+    assert (update["a"]["m"], update["a"]["P"][0]["pa"]) == ("ORDER", "0.01")
+    funding = [message["a"] for message in later if message["e"] == "ACCOUNT_UPDATE"]
+    assert [(each["m"], each["P"], each["S"]) for each in funding] == [("FUNDING_FEE", [], "BTCUSDT")]

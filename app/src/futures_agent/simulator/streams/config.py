@@ -25,6 +25,8 @@ class StreamsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Venue time between two pings, until a pong must have come, and after which a connection ends.
     incoming_per_s, most_streams : int
         What a connection may send within a second, and may be subscribed to.
+    connects_per_5min : int
+        Handshakes that an address may ask for; one that goes on regardless is banned.
     patience_s : float
         Host seconds that a client always has to answer a ping, to close, or to read what waits for it,
         however fast the venue's clock runs.
@@ -41,6 +43,7 @@ class StreamsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     longest_ms: Annotated[int, Meta(gt=0)] = DAY_MS
     incoming_per_s: Annotated[int, Meta(gt=0)] = 10
     most_streams: Annotated[int, Meta(gt=0)] = 1024
+    connects_per_5min: Annotated[int, Meta(gt=0)] = 300
     patience_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
     answer_first: Share = 0.5
     answer_first_ms: Annotated[float, Meta(ge=0, le=10_000)] = 5.0

@@ -181,14 +181,18 @@ class Connection(asyncio.Protocol):
     # Inside.
 
     def _shake_hands(self, request: Request) -> None:
+        now_ms = self._hub.clock.now_ms()
         address = parse_address(request.path)
         if address is None:
             self._refuse(HTTPStatus.NOT_FOUND, f"no streams at {request.path}\n")
             return
+        verdict = self._hub.connects.admit(self.peer.rpartition(":")[0], 1, now_ms)
+        if verdict.status != HTTPStatus.OK:
+            self._refuse(HTTPStatus(verdict.status), "too many connections\n")
+            return
         response = self._frames.accept(request)
         if "Date" in response.headers:
             del response.headers["Date"]  # the host's date would contradict the venue's clock
-        now_ms = self._hub.clock.now_ms()
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             try:
                 self.session = Session(address, now_ms, self._config.most_streams)

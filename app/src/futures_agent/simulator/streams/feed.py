@@ -118,7 +118,8 @@ class Feed:
     def _body(self, stream: Stream, symbol: str, now_ms: int) -> bytes | None:
         """Return the message to send, None where nothing has changed since the last one."""
         if stream.kind is Kind.BOOK_TICKER:
-            return self._payloads.book_ticker(symbol, now_ms)
+            priced = self._payloads.is_priced(symbol, now_ms)
+            return self._payloads.book_ticker(symbol, now_ms) if priced else None
         if stream.kind is Kind.AGG_TRADE:
             traded = self._payloads.traded(symbol, now_ms)
             if traded is None:
@@ -138,7 +139,7 @@ class Feed:
         return body
 
     def _mark_prices(self, stream: Stream, now_ms: int) -> Iterator[Message]:
-        listings = self._listings(stream)
+        listings = [one for one in self._listings(stream) if self._payloads.is_priced(one.symbol, now_ms)]
         for of_coins in (True, False):  # an array about shares and metals comes by itself
             rows = [
                 self._payloads.mark_price(listing.symbol, now_ms)

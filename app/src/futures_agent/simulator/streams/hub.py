@@ -20,6 +20,7 @@ from typing import Any, cast
 from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.frames import CloseCode
 
+from futures_agent.clock import MINUTE_MS
 from futures_agent.simulator.clock import VenueClock
 from futures_agent.simulator.streams.config import StreamsConfig
 from futures_agent.simulator.streams.connection import Connection
@@ -28,10 +29,12 @@ from futures_agent.simulator.streams.names import Kind, Route, parse_stream
 from futures_agent.simulator.streams.payloads import as_json
 from futures_agent.simulator.streams.session import Session
 from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.weights import WeightLimiter
 
 # After so many messages the venue lets its clients read.
 _BATCH = 64
 _LONGEST_WAIT_S = 1.0
+_TOLERATED_CONNECTS = 10
 
 # (message, now) → what becomes of it: when (venue time, ms UTC) which messages are sent.
 Tamper = Callable[[Message, int], Iterable[tuple[int, Message]]]
@@ -51,6 +54,8 @@ class StreamHub:
         Those whose handshake is done.
     tamper : callable, optional
         Where faults reach into the streams: asked about every message before it is sent.
+    connects : WeightLimiter
+        Counts handshakes by address.
     sent : Counter of event
         Messages made so far, whoever got them.
     activity : int
@@ -70,6 +75,7 @@ class StreamHub:
         self.config = config
         self.connections: set[Connection] = set()
         self.tamper: Tamper | None = None
+        self.connects = WeightLimiter(config.connects_per_5min, _TOLERATED_CONNECTS, 5 * MINUTE_MS)
         self.sent: Counter[str] = Counter()
         self.activity = 0
         self.in_flight = 0

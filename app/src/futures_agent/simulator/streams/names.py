@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -70,6 +71,7 @@ class Stream(NamedTuple):
         return route is Route.MARKET
 
 
+@lru_cache(maxsize=8_192)
 def parse_stream(name: str) -> Stream | None:
     """Return the stream of that name; None for one that this venue does not have, and stays silent on."""
     if name in _ALL_SYMBOLS:

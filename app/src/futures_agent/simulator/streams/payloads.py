@@ -61,6 +61,10 @@ class Payloads:
         ).encode()
         return b'{"e":"kline","E":%d,"s":"%b","k":%b}' % (now_ms, symbol.encode(), body), body
 
+    def is_priced(self, symbol: str, now_ms: int) -> bool:
+        """Return whether `symbol` has been traded by now."""
+        return self._prices.last(symbol, now_ms) > 0
+
     def mark_price(self, symbol: str, now_ms: int) -> dict[str, Any]:
         """Return markPriceUpdate; its average is that of now and a minute ago, its index the last price."""
         mark = self._prices.mark(symbol, now_ms)
