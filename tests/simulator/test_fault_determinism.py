@@ -12,6 +12,7 @@ from futures_agent.clock import HOUR_MS, parse_utc
 from futures_agent.errors import Refuse
 from futures_agent.simulator.config import SimulatorConfig
 from futures_agent.simulator.server import running_simulator
+from futures_agent.simulator.trading.exchange import Exchange
 from signed_client import SignedClient
 
 SCRIPT = """
@@ -30,6 +31,15 @@ SCRIPT = """
 {"how": "funding interval", "symbol": "ETHUSDT", "hours": 1, "at": "+3600"}
 {"how": "liquidation", "symbol": "ETHUSDT", "at": "+25000"}
 """
+
+
+def adds_up(exchange: Exchange) -> None:
+    """Assert that the ledger tells the account's money and positions to the last digit."""
+    (account,) = exchange.accounts
+    assert exchange.ledger.balances()[account.account_id, "USDT"]["wallet"] == account.wallet("USDT")
+    sizes = exchange.ledger.position_sizes()
+    held = {(account.account_id, each.symbol, each.side): each.amount for each in account.held()}
+    assert {key: size for key, size in sizes.items() if size} == held
 
 
 def an_afternoon(script: Path, seed: int) -> tuple[list[bytes], dict[str, int], list[int]]:
@@ -60,6 +70,7 @@ def an_afternoon(script: Path, seed: int) -> tuple[list[bytes], dict[str, int], 
             simulator.clock.step(HOUR_MS // 6)
         venue = simulator.venue
         venue.advance(venue.clock.now_ms())
+        adds_up(venue.exchange)
         rows = venue.faults.rows(venue.clock.now_ms())
         return (
             venue.exchange.ledger.lines(),
