@@ -116,6 +116,17 @@ def test_swapped_events_of_one_kind_keep_their_order() -> None:
     assert sent == [[], [], [2, 0, 1], [3]]
 
 
+def test_every_event_comes_once_however_often_they_are_swapped() -> None:
+    plan = FaultPlan()
+    plan.add(StreamFault(how="events swapped", count=None))
+    tamper = Tampering(plan, lambda stream: "")
+    sent = [
+        [int(each.body) for _, each in tamper(message(event, number), NOW)]
+        for number, event in enumerate("abcdd")
+    ]
+    assert sent == [[], [1, 0], [], [3, 2], []]
+
+
 def closes(
     simulator: RunningSimulator, fault: StreamFault | CandlesMissing, *steps_ms: int
 ) -> list[list[int]]:

@@ -111,7 +111,12 @@ class Tampering:
                 yield now_ms, each
 
     def _sent(self, message: Message, now_ms: int) -> Iterator[tuple[int, Message]]:
-        fault = self._plan.engage(StreamFault, now_ms, lambda each: each.hits(message, self._key_of))
+        def applies(fault: StreamFault) -> bool:
+            if fault.how == "events swapped" and message.stream in self._held:
+                return False  # this one is what another waits for
+            return fault.hits(message, self._key_of)
+
+        fault = self._plan.engage(StreamFault, now_ms, applies)
         if fault is None:
             yield now_ms, message
         elif fault.how == "event repeated":
@@ -120,4 +125,4 @@ class Tampering:
         elif fault.how in ("event late", "close late"):
             yield now_ms + fault.delay_ms, message
         elif fault.how == "events swapped":
-            self._held.setdefault(message.stream, (message.event, [message]))
+            self._held[message.stream] = (message.event, [message])
