@@ -4,12 +4,14 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import pytest
 import requests
 
 from futures_agent.clock import HOUR_MS, MINUTE_MS
 from futures_agent.simulator.server import RunningSimulator
 from futures_agent.simulator.streams.config import StreamsConfig
 from futures_agent.simulator.trading.records import AlgoRequest, OrderRequest
+from signed_client import SignedClient
 from simulator.streams.stream_client import StreamClient, step
 
 Factory = Callable[..., RunningSimulator]
@@ -105,6 +107,20 @@ def test_events_leave_before_or_after_the_answer_never_out_of_order(simulator_fa
     assert kinds(messages) == FILLED * 20
     trades = [message["t"] for message in messages if message["e"] == "TRADE_LITE"]
     assert trades == sorted(set(trades))
+
+
+@pytest.mark.parametrize(("answer_first", "told_before"), [(0.0, FILLED), (1.0, [])])
+def test_the_answer_comes_after_the_events_or_before(
+    simulator_factory: Factory, answer_first: float, told_before: list[str]
+) -> None:
+    streams = StreamsConfig(answer_first=answer_first, answer_first_ms=300.0)
+    simulator = simulator_factory(streams=streams, latency_ms=100)  # half of it on the answer's way
+    with StreamClient(simulator, f"/private/ws/{listen_key(simulator)}") as client:
+        SignedClient(simulator).market("BUY", "0.010")
+        before = client.here()
+        assert kinds(before) == told_before
+        step(simulator, 0)
+        assert kinds(before + client.here()) == FILLED
 
 
 def test_events_of_another_account_are_not_shown(simulator_factory: Factory) -> None:
