@@ -77,7 +77,7 @@ def test_too_much_weight_and_the_ban_of_those_who_go_on(
 
 def test_too_many_orders(alone: tuple[RunningSimulator, ClientProcess]) -> None:
     _, client = alone
-    order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
+    order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"}
     answers = [client.ask({"call": "new_order", "with": order}) for _ in range(3)]
     assert ["data" in answer for answer in answers] == [True, True, False]
     assert (answers[2]["error"], answers[2]["code"]) == ("TooManyRequestsError", -1015)
