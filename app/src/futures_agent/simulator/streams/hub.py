@@ -257,9 +257,8 @@ class StreamHub:
 
     def _is_tick_due(self) -> bool:
         waited_ms = (asyncio.get_running_loop().time() - self._ticked_s) * 1000
-        return (
-            self.clock.scale == 0 or waited_ms >= self.config.tick_host_ms * 0.99
-        )  # timers are early by a hair
+        # Timers are early by a hair.
+        return self.clock.scale == 0 or waited_ms >= 0.99 * self.config.tick_host_ms
 
     def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
