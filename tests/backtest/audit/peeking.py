@@ -171,6 +171,17 @@ def silent_step(state: Any, bar: Any, params: Any, signal: Any) -> None:
 SILENT = strategy("silent", silent_step)
 
 
+def late_step(state: Any, bar: Any, params: Any, signal: Any) -> None:
+    """Decide nothing for 230 bars."""
+    state.bars += 1
+    if state.bars > 230:
+        signal.entry = 1
+        signal.stop_distance = 0.02 * bar.close
+
+
+LATE = strategy("late", late_step)
+
+
 def moody_step(state: Any, bar: Any, params: Any, signal: Any) -> None:
     side = 1 if bar.mood_known and bar.mood > 0 else -1
     decide_now_and_then(state, signal, side, bar.close)

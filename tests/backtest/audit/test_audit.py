@@ -135,9 +135,13 @@ def test_a_table_read_ahead_moves_with_the_calendar_and_is_named(peeking: Module
     report = audited(peeking.LOOKUP, panel_of({"AUSDT": series}))
     assert differing(report) == {"calendar", "foresight"}
     assert report.outside == (f"CLOSES (dict, {HOURS} items)",)
-    assert report.code is ExitCode.OK
-    assert report.verdict == "CLEAN, BUT FOR 3 WARNINGS"
-    assert list(report.lines())[-1].endswith("what the step knows besides bars is not proven")
+    assert (report.verdict, report.code) == ("INCONCLUSIVE", ExitCode.FAILED)
+    assert list(report.lines())[-1].startswith(
+        "audit INCONCLUSIVE: what the step reads besides bars may hold the future; make it an input"
+    )
+    accepted = replace(report, outside_accepted=True)
+    assert (accepted.verdict, accepted.code) == ("CLEAN, BUT FOR 3 WARNINGS", ExitCode.OK)
+    assert list(accepted.lines())[-1].endswith("what the step knows besides bars is not proven")
     assert "the step decides by the date" in shown(report)
     (found,) = check_of(report, "foresight").findings
     assert re.fullmatch(
@@ -210,6 +214,56 @@ def test_a_strategy_that_decides_nothing_is_not_called_clean(peeking: ModuleType
     report = audited(peeking.SILENT)
     assert (report.verdict, report.code) == ("INCONCLUSIVE", ExitCode.FAILED)
     assert check_of(report, "prefix").word == "no entry to compare"
+
+
+def test_a_strategy_that_hardly_decides_is_not_called_clean(peeking: ModuleType) -> None:
+    report = audited(peeking.LATE, panel_of({"AUSDT": random_candles(0, HOURS)}))
+    prefix = check_of(report, "prefix")
+    assert (prefix.word, prefix.planned) == ("too few entries", 30)
+    assert 0 < prefix.engaged < 3
+    assert (report.verdict, report.code) == ("INCONCLUSIVE", ExitCode.FAILED)
+    assert "the strategy decided too little to be judged" in shown(report)
+
+
+@pytest.mark.parametrize(
+    ("warning", "outside", "accepted", "code"),
+    [
+        ("calendar", ("TABLE (dict, 3 items)",), False, ExitCode.FAILED),
+        ("foresight", ("TABLE (dict, 3 items)",), False, ExitCode.FAILED),
+        ("calendar", ("TABLE (dict, 3 items)",), True, ExitCode.OK),
+        ("calendar", (), False, ExitCode.OK),
+        (None, ("TABLE (dict, 3 items)",), False, ExitCode.OK),
+        ("prefix", ("TABLE (dict, 3 items)",), True, ExitCode.AUDIT_FAILED),
+    ],
+)
+def test_outside_data_that_a_warning_speaks_of_must_be_accepted_by_a_person(
+    warning: str | None, outside: tuple[str, ...], accepted: bool, code: ExitCode
+) -> None:
+    found = Finding(symbol=None, timeframe=None, bar=None, what="decision", field="entry", whole=1, other=0)
+    checks = [
+        Check(name=name, planned=10, engaged=10, findings=[found] if name == warning else [])
+        for name in ("prefix", "calendar", "foresight")
+    ]
+    report = AuditReport(
+        strategy="one",
+        seed=1,
+        symbols=("AUSDT",),
+        symbols_in_all=1,
+        bars=10,
+        features=1,
+        compared_every=1,
+        checks=tuple(checks),
+        outside=outside,
+        failures=(),
+        outside_accepted=accepted,
+    )
+    assert report.code is code
+
+
+@pytest.mark.parametrize(("engaged", "enough"), [(0, False), (9, False), (10, True), (100, True)])
+def test_a_tenth_of_the_comparisons_must_have_had_an_entry(engaged: int, enough: bool) -> None:
+    assert Check(name="prefix", planned=100, engaged=engaged).conclusive is enough
+    assert not Check(name="prefix").conclusive
 
 
 def test_one_candle_is_too_little_to_be_judged(peeking: ModuleType) -> None:

@@ -84,7 +84,7 @@ def test_no_audit_while_recovery_holds_the_database(settings: Settings) -> None:
         run_audit(Effective(settings, {}), PERIOD)
 
 
-@pytest.mark.parametrize("option", [["--json"], ["--seed", "3"]])
+@pytest.mark.parametrize("option", [["--json"], ["--seed", "3"], ["--accept-outside-data"]])
 def test_options_of_an_audit_need_one(option: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "futures_agent.cli", "backtest", *option],
@@ -95,7 +95,7 @@ def test_options_of_an_audit_need_one(option: list[str], tmp_path: Path) -> None
     )
     assert (done.returncode, done.stderr) == (
         ExitCode.CONFIG,
-        "agentctl: --seed, --json: only with --audit; add it, or leave them out\n",
+        "agentctl: --seed, --accept-outside-data, --json: only with --audit; add it, or leave them out\n",
     )
 
 

@@ -94,6 +94,13 @@ def backtest(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="With --audit: repeat the one that printed it.")
     ] = None,
+    accept_outside: Annotated[
+        bool,
+        typer.Option(
+            "--accept-outside-data",
+            help="With --audit: what the strategy reads besides bars was known at the time.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --audit: its findings as JSON.")] = False,
 ) -> None:
     """Backtest the strategy on the stored candles; leaves a JSON result and an HTML report."""
@@ -101,8 +108,8 @@ def backtest(
     from futures_agent.clock import parse_utc
     from futures_agent.jobs import backtest as job
 
-    if not audit and (as_json or seed is not None):
-        raise Refuse("--seed, --json: only with --audit; add it, or leave them out")
+    if not audit and (as_json or accept_outside or seed is not None):
+        raise Refuse("--seed, --accept-outside-data, --json: only with --audit; add it, or leave them out")
     in_own_slice(job.NAME)
     assigned = setting or []
     request = Request(
@@ -116,7 +123,7 @@ def backtest(
     if audit:
         from futures_agent.backtest.audit.command import run_audit
 
-        end(run_audit(effective, request, seed=seed, as_json=as_json))
+        end(run_audit(effective, request, seed=seed, accept_outside=accept_outside, as_json=as_json))
     end(job.run(effective, request))
 
 

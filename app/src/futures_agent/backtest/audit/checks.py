@@ -63,6 +63,7 @@ def audit(
     *,
     compile_cache: Path | None,
     sampling: Sampling,
+    accept_outside: bool = False,
     on_progress: OnProgress | None = None,
 ) -> AuditReport:
     """Audit `strategy` on a sample of the symbols of `panel`.
@@ -75,6 +76,8 @@ def audit(
         `resimulate(panel, compile_cache) -> Simulation`: the simulation that is to be audited.
     compile_cache : Path, optional
         Where compiled kernels are kept; without it everything runs as plain Python.
+    accept_outside : bool
+        A person answers for what the step reads besides its arguments.
     on_progress : callable, optional
         Called with ("audit", symbols done, symbols in all).
 
@@ -107,6 +110,7 @@ def audit(
         checks=(*checks, calendar, _foresight(subject, first_runs)),
         outside=tuple(outside_data(strategy.step, *([strategy.observe] if strategy.observe else []))),
         failures=tuple(failures),
+        outside_accepted=accept_outside,
     )
 
 

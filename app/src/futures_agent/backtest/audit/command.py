@@ -22,7 +22,12 @@ from futures_agent.settings import Effective
 
 
 def run_audit(
-    effective: Effective, request: Request, *, seed: int | None = None, as_json: bool = False
+    effective: Effective,
+    request: Request,
+    *,
+    seed: int | None = None,
+    accept_outside: bool = False,
+    as_json: bool = False,
 ) -> ExitCode:
     """Audit what a backtest of `request` would run, and print the findings; nothing is written.
 
@@ -32,11 +37,13 @@ def run_audit(
     ----------
     seed : int, optional
         Of an earlier audit, to repeat it.
+    accept_outside : bool
+        A person answers for what the step reads besides bars.
 
     Returns
     -------
     ExitCode
-        OK: clean. AUDIT_FAILED: something was different. FAILED: there was no decision to compare.
+        OK: clean. AUDIT_FAILED: something was different. FAILED: inconclusive.
 
     Raises
     ------
@@ -74,6 +81,7 @@ def run_audit(
             resimulate,
             compile_cache=compile_cache_of(settings),
             sampling=Sampling(seed=secrets.randbelow(10**6) if seed is None else seed),
+            accept_outside=accept_outside,
             on_progress=on_progress,
         )
     _print(report, as_json)

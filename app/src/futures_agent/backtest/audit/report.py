@@ -40,6 +40,7 @@ _MEANINGS = {
     ),
 }
 WARNINGS = frozenset({"calendar", "foresight"})
+_LEAST_ENGAGED = 0.1  # of the comparisons; below, almost nothing was compared
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -103,7 +104,14 @@ class Check(Struct, kw_only=True):
         """The verdict of this check."""
         if self.findings:
             return "warns" if self.name in WARNINGS else "DIFFERS"
-        return "same" if self.engaged else "no entry to compare"
+        if not self.engaged:
+            return "no entry to compare"
+        return "same" if self.conclusive else "too few entries"
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether there was an entry to compare, and that in a tenth of the comparisons at least."""
+        return self.engaged > 0 and self.engaged >= _LEAST_ENGAGED * self.planned
 
 
 class AuditReport(Struct, frozen=True, kw_only=True):
@@ -119,14 +127,28 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
     outside: tuple[str, ...]  # data that the step reaches besides its arguments
     failures: tuple[str, ...]  # symbols on which the strategy raised
+    outside_accepted: bool = False  # a person says that `outside` knows nothing of the future
 
     @property
     def code(self) -> ExitCode:
-        """OK; AUDIT_FAILED where a run differs; FAILED where there was nothing to compare."""
-        judging = [check for check in self.checks if check.name not in WARNINGS]
-        if any(check.findings for check in judging):
+        """OK; AUDIT_FAILED where a run differs; FAILED where too little was compared, or could be."""
+        if any(check.findings for check in self._judging):
             return ExitCode.AUDIT_FAILED
-        return ExitCode.OK if all(check.engaged for check in judging) else ExitCode.FAILED
+        proven = self._compared_enough and (self.outside_accepted or not self._suspects)
+        return ExitCode.OK if proven else ExitCode.FAILED
+
+    @property
+    def _judging(self) -> list[Check]:
+        return [check for check in self.checks if check.name not in WARNINGS]
+
+    @property
+    def _compared_enough(self) -> bool:
+        return all(check.conclusive for check in self._judging)
+
+    @property
+    def _suspects(self) -> tuple[str, ...]:
+        """What may hold the future: data of the step's own, where a warning says that they decide."""
+        return self.outside if any(check.word == "warns" for check in self.checks) else ()
 
     @property
     def verdict(self) -> str:
@@ -163,8 +185,13 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     def _conclusion(self) -> str:
         if self.code is ExitCode.AUDIT_FAILED:
             return "decisions, features or money depend on more than the bars that had closed"
-        if self.code is ExitCode.FAILED:
+        if not self._compared_enough:
             return "the strategy decided too little to be judged; take more symbols or a longer period"
+        if self.code is ExitCode.FAILED:
+            return (
+                "what the step reads besides bars may hold the future; make it an input of the strategy, or "
+                "see that all of it was known at the time and add --accept-outside-data"
+            )
         same = "every bar, feature, decision and trade was the same without the future"
         brings_its_own = self.outside or any(check.word == "warns" for check in self.checks)
         return f"{same} bars; what the step knows besides bars is not proven" if brings_its_own else same
