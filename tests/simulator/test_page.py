@@ -93,7 +93,7 @@ def test_only_the_newest_fills_are_listed(simulator_factory: SimulatorFactory) -
 
 
 def test_what_clients_write_is_shown_and_not_run(simulator_factory: SimulatorFactory) -> None:
-    accounts = (AccountConfig(key="<script>alert(1)</script>"),)
+    accounts = (AccountConfig(key="<script>alert(1)</script>", secret="s"),)
     simulator = simulator_factory(trading=TradingConfig(accounts=accounts))
     place(simulator, "BUY", "0.01", type="LIMIT", price=Decimal(1000), client_order_id="<b>&")
     page = requests.get(f"{simulator.url}/sim/", timeout=10).text
