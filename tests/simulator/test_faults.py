@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from futures_agent.simulator.faults import EXCHANGE_INFO, Asked, Fault, StoreLag
+from futures_agent.simulator.faults import EXCHANGE_INFO, KLINES, Asked, Fault, StoreLag
 from futures_agent.simulator.refusal import VenueError
 
 NOW = 1_700_000_000_000
@@ -103,6 +103,11 @@ def test_faults_choose_by_method_path_contract_and_key() -> None:
     assert not Fault(path="/fapi/v1/algoOrder").hits(asked)
     assert not Fault(symbol="XRPUSDT").hits(asked)
     assert not Fault(key="two").hits(asked)
+
+
+def test_only_candles_can_be_unfinished() -> None:
+    assert Fault(how="last row different").hits(Asked("GET", KLINES))
+    assert not Fault(how="last row different").hits(Asked("GET", "/fapi/v1/openOrders"))
 
 
 ORDER = "/fapi/v1/order"

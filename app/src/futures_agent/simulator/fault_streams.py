@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from futures_agent.simulator.fault_plan import FaultPlan, Spell
+from futures_agent.simulator.faults import KLINES
 from futures_agent.simulator.streams.feed import Message
-
-_KLINES = "/fapi/v1/klines"
 
 
 class StreamFault(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +58,7 @@ class CandlesMissing(Spell, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def hits(self, path: str, params: dict[str, str]) -> bool:
         """Say whether a request may show the candles."""
-        return path == _KLINES and params.get("symbol") == self.symbol
+        return path == KLINES and params.get("symbol") == self.symbol
 
     def hides(self, body: bytes) -> bool:
         """Say whether the rows of `body` tell one of them."""

@@ -16,7 +16,7 @@ from futures_agent.clock import MINUTE_MS
 from futures_agent.simulator.fault_plan import Spell
 from futures_agent.simulator.refusal import refusal
 
-EXCHANGE_INFO = "/fapi/v1/exchangeInfo"
+EXCHANGE_INFO, KLINES = "/fapi/v1/exchangeInfo", "/fapi/v1/klines"
 _ORDER_PATHS = frozenset(("/fapi/v1/order", "/fapi/v1/algoOrder", "/fapi/v1/batchOrders"))
 _BANNED = (
     "Way too much request weight used; IP banned until {until}. "
@@ -201,6 +201,7 @@ class Fault(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
             and self.key in ("", asked.api_key)
             and (not self.symbol or asked.params.get("symbol") == self.symbol)
             and (self.how != "throttled" or asked.opens_risk)
+            and (self.how != "last row different" or asked.path == KLINES)
         )
 
     @property
