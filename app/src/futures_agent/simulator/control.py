@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import isawaitable
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -30,7 +31,7 @@ from futures_agent.simulator.fault_script import read_fault
 from futures_agent.simulator.streams.quiet import NotQuiet, wait_until_quiet
 from futures_agent.simulator.venue import Venue
 
-LOOPBACK = ("127.", "::1", "localhost")
+_LOOPBACK = ("127.", "::1", "localhost")
 
 
 class ClockChange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,9 +75,8 @@ def control_routes(venue: Venue) -> list[Route]:
     }
 
     async def respond(request: Request) -> Response:
-        host = request.client.host if request.client else ""
         action = actions.get((request.method, request.path_params["name"]))
-        if not host.startswith(LOOPBACK):
+        if not is_local(request):
             status, answer = 403, {"error": "control is for this machine only"}
         elif action is None:
             status, answer = 404, {"error": f"no control {request.method} {request.url.path}"}
@@ -91,6 +91,14 @@ def control_routes(venue: Venue) -> list[Route]:
         return Response(msgspec.json.encode(answer), status, media_type="application/json")
 
     return [Route("/sim/{name}", respond, methods=["GET", "POST", "DELETE"])]
+
+
+def is_local(request: Request) -> bool:
+    """Say whether a request comes from this machine, and not from a foreign page in one of its browsers."""
+    sender = request.client.host if request.client else ""
+    page = urlsplit(request.headers.get("origin", "")).hostname
+    hosts = (sender, request.url.hostname or "", *([page] if page else []))
+    return all(host.startswith(_LOOPBACK) for host in hosts)
 
 
 def stats_of(venue: Venue) -> dict[str, Any]:
@@ -154,6 +162,7 @@ def _stats(venue: Venue, body: bytes) -> Any:
 
 def _forget_stats(venue: Venue, body: bytes) -> Any:
     venue.tally.clear()
+    venue.streams.sent.clear()
     venue.order_counts.forget()
     for limiter in (venue.limiter, *venue.pools.values()):
         limiter.forget()
