@@ -39,7 +39,8 @@ def macro_routes(venue: Venue) -> list[Route]:
         await travel(venue.latency_ms)
         path, now_ms = request.url.path, venue.clock.now_ms()
         asked = Asked("GET", path, request.url.query)
-        if fault := venue.faults.engage(Fault, now_ms, lambda each: each.how == "refused" and each.hits(asked)):
+        fault = venue.faults.engage(Fault, now_ms, lambda each: each.how == "refused" and each.hits(asked))
+        if fault:
             status, body = fault.answer(limit=venue.fred_limiter.limit, now_ms=now_ms)
         elif path == FRED_PATH:
             status, document = _fred(venue, request.query_params, now_ms)
