@@ -4,15 +4,15 @@ ended it happened then, and nothing did before."""
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 from decimal import Decimal
+from statistics import median
 from typing import NamedTuple
 
 from independent.world import Bar, Trade, World, row_at
 
 HOUR = 3_600_000
-EIGHT_HOURS = 8 * HOUR
 MAINTENANCE = 0.025
 TOLERANCE = 1e-9  # relative: how far apart two ways of computing the same number may be
 
@@ -199,12 +199,10 @@ def _funding(world: World, trade: Trade, first: int, last: int) -> Iterator[tupl
     recorded = world.funding.get(trade.symbol, [])
     instants = [(time, rate, False) for time, rate in recorded if time > trade.entry_time]
     fallback = world.costs["funding_fallback_bps"] / 1e4
-    times = [time for time, _ in recorded]
-    for time in range(trade.entry_time // EIGHT_HOURS * EIGHT_HOURS, trade.exit_time + 1, EIGHT_HOURS):
-        before = bisect_right(times, time)
-        covered = before > 0 and times[before - 1] > time - EIGHT_HOURS
-        if time > trade.entry_time and not covered:
-            instants.append((time, fallback, True))
+    hours = [round(time / HOUR) for time, _ in recorded]
+    for hour in range(trade.entry_time // HOUR + 1, trade.exit_time // HOUR + 1):
+        if interval := missing_interval(hours, hour):
+            instants.append((hour * HOUR, fallback * interval / 8, True))
     due: dict[int, float] = {}
     for time, rate, assumed in sorted(instants):
         row = row_at(bars, time)
@@ -213,3 +211,33 @@ def _funding(world: World, trade: Trade, first: int, last: int) -> Iterator[tupl
             received = -abs(amount) if assumed else -trade.sign * amount
             due[bars[row].time] = due.get(bars[row].time, 0.0) + received
     yield from due.items()
+
+
+def missing_interval(hours: list[int], hour: int) -> int:
+    """Return how long an interval ends at `hour` without being among those recorded; 0: none does [31]."""
+    after = bisect_left(hours, hour)
+    interval = due_interval(hours, min(max(after - 1, 0), len(hours) - 2)) if len(hours) > 1 else 8
+    if hour % interval:
+        return 0
+    if 0 < after < len(hours) and hours[after] - hours[after - 1] <= interval:
+        return 0
+    nearest = hours[max(after - 1, 0) : after + 1]
+    return interval if all(abs(each - hour) * 2 >= interval for each in nearest) else 0
+
+
+def due_interval(hours: list[int], place: int) -> int:
+    """Return the interval, in hours, that was due between the records `place` and `place` + 1."""
+    count = len(hours) - 1  # of gaps
+    around = []
+    for side in (-1, 1):
+        nearest = [mirrored_place(place + side * distance, count) for distance in (1, 2, 3)]
+        around.append(median(hours[each + 1] - hours[each] for each in nearest))
+    return max(each for each in (1, 2, 4, 8) if each <= max(*around, 1))
+
+
+def mirrored_place(place: int, count: int) -> int:
+    """Return where a place beyond the first or last of `count` is seen in a mirror that stands on it."""
+    if count == 1:
+        return 0
+    turn = place % (2 * (count - 1))
+    return min(turn, 2 * (count - 1) - turn)

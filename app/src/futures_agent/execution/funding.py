@@ -14,7 +14,9 @@ from futures_agent.compiled import kernel
 # stands in for one that was not recorded.
 SETTLEMENT = np.dtype([("timestamp", np.int64), ("rate", np.float64), ("assumed", np.bool_)])
 
-DEFAULT_INTERVAL_MS = 8 * HOUR_MS  # 00, 08 and 16 UTC, where the exchange states no other interval
+DEFAULT_INTERVAL_MS = 8 * HOUR_MS  # 00, 08 and 16 UTC, where the records show no other interval
+_INTERVALS_H = np.array([1, 2, 4, 8])  # of the exchange; all count from 00 UTC
+_NEIGHBOURS = 3  # gaps on either side of one by which it is judged
 
 
 @kernel
@@ -33,11 +35,15 @@ def settlements(
 ) -> tuple[NDArray[np.void], int]:
     """Return the funding instants in [start_ms, end_ms) and how many of them are assumed.
 
+    An instant is missing where the records leave out one of their own interval, which is 1, 2, 4 or 8 hours
+    and may change: a gap is judged by the longer of the intervals usual before and after it.
+
     Parameters
     ----------
     recorded : ndarray with fields timestamp (ms UTC, ascending) and rate
+        Those outside of the range tell the interval too.
     fallback_rate : float
-        Paid by either side at each 00, 08 and 16 UTC that has no record in the 8 hours up to it.
+        Paid by either side per 8 hours at each instant that is missing.
 
     Returns
     -------
@@ -45,17 +51,50 @@ def settlements(
     int
         Number of instants at which `fallback_rate` stands in.
     """
-    step = DEFAULT_INTERVAL_MS
-    usual = np.arange(-(-start_ms // step) * step, end_ms, step, dtype=np.int64)
-    before = np.searchsorted(recorded["timestamp"], usual, side="right") - 1
-    covered = np.zeros(len(usual), dtype=bool)
-    known = before >= 0
-    covered[known] = recorded["timestamp"][before[known]] > usual[known] - step
-    assumed = usual[~covered]
     kept = recorded[(recorded["timestamp"] >= start_ms) & (recorded["timestamp"] < end_ms)]
-    merged = np.zeros(len(kept) + len(assumed), SETTLEMENT)
-    merged["timestamp"] = np.concatenate([kept["timestamp"], assumed])
-    merged["rate"] = np.concatenate([kept["rate"], np.full(len(assumed), fallback_rate)])
-    merged["assumed"][len(kept) :] = True
-    merged.sort(order="timestamp")
-    return merged, len(assumed)
+    found = [np.zeros(len(kept), SETTLEMENT)]
+    found[0]["timestamp"], found[0]["rate"] = kept["timestamp"], kept["rate"]
+    for first_ms, last_ms, interval_ms in _holes(recorded["timestamp"], start_ms, end_ms):
+        begin = -(-max(first_ms, start_ms) // interval_ms) * interval_ms
+        instants = np.arange(begin, min(last_ms, end_ms - 1) + 1, interval_ms, dtype=np.int64)
+        missing = np.zeros(len(instants), SETTLEMENT)
+        missing["timestamp"], missing["assumed"] = instants, True
+        missing["rate"] = fallback_rate * interval_ms / DEFAULT_INTERVAL_MS
+        found.append(missing)
+    merged = np.concatenate(found)
+    return merged[np.argsort(merged["timestamp"], kind="stable")], len(merged) - len(kept)
+
+
+def _holes(times: NDArray[np.int64], start_ms: int, end_ms: int) -> list[tuple[int, int, int]]:
+    """Return where instants are missing: (from, up to and including, interval), ms.
+
+    What is nearer than half an interval to a record is that record.
+    """
+    if not len(times):
+        return [(start_ms, end_ms, DEFAULT_INTERVAL_MS)]
+    times = (times + HOUR_MS // 2) // HOUR_MS * HOUR_MS  # recorded a few ms after the hour
+    gaps_h = np.diff(times) // HOUR_MS
+    intervals_h = _intervals(gaps_h)
+    intervals = [int(each) * HOUR_MS for each in intervals_h] or [DEFAULT_INTERVAL_MS]
+    holes = [(start_ms, int(times[0]) - intervals[0] // 2, intervals[0])]
+    for row in np.flatnonzero(gaps_h > intervals_h):
+        half = intervals[row] // 2
+        holes.append((int(times[row]) + half, int(times[row + 1]) - half, intervals[row]))
+    return [*holes, (int(times[-1]) + intervals[-1] // 2, end_ms, intervals[-1])]
+
+
+def _intervals(gaps_h: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the interval that was due in each gap between two records, hours.
+
+    The longer of the medians of the three gaps before and after: one or two holes do not look like a longer
+    interval, and a change of the interval leaves one of the two as it was. At the ends of the records what
+    lies on the other side stands for what does not exist.
+    """
+    if not len(gaps_h):
+        return gaps_h
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(gaps_h, _NEIGHBOURS, mode="reflect"), _NEIGHBOURS
+    )
+    medians = np.sort(windows, axis=1)[:, _NEIGHBOURS // 2]
+    usual = np.maximum(medians[: len(gaps_h)], medians[_NEIGHBOURS + 1 :])
+    return _INTERVALS_H[np.maximum(np.searchsorted(_INTERVALS_H, usual, side="right") - 1, 0)]
