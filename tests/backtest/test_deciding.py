@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from futures_agent.backtest.deciding import bars_of, decide, zone_drawer
 from futures_agent.backtest.panel import Panel, build_panel
@@ -20,6 +21,7 @@ from sample_markets import START_MS, NoParams, instrument, random_candles
 
 STATE = np.dtype([("previous", np.float64), ("change", np.float64)])
 THRESHOLDS = np.array([0.5, 0.0])
+FIRST_ENDS_MS = START_MS + 240 * HOUR_MS
 
 
 @kernel
@@ -36,6 +38,14 @@ def observe(state: Any, bar: Any, params: Any, observation: Any) -> None:
     """Say how large the change was, and of which timeframe."""
     observation[0] = abs(state.change)
     observation[1] = bar.timeframe_ms
+
+
+@kernel
+def forgetful(state: Any, bar: Any, params: Any, observation: Any) -> None:
+    """Leave the second number out once the first symbol has ended."""
+    observation[0] = abs(state.change)
+    if bar.timestamp < FIRST_ENDS_MS:
+        observation[1] = bar.timeframe_ms
 
 
 @kernel
@@ -146,6 +156,21 @@ def test_a_policy_made_for_another_strategy_is_refused(panel: Panel) -> None:
     other = Policy(name="bold", digest="1", observation=("x",), weights=THRESHOLDS, accepts=accepts)
     with pytest.raises(Refuse, match="policy bold: made for 1 numbers"):
         decide(panel, STRATEGY, STRATEGY.read_params({}), None, policy=other)
+
+
+def test_a_symbol_with_an_observation_that_is_no_number_is_left_out(
+    panel: Panel, compile_cache: Path
+) -> None:
+    lame = replace(STRATEGY, observe=forgetful)
+    for cache in (None, compile_cache):
+        signals, warnings = decide(panel, lame, lame.read_params({}), cache, policy=POLICY)
+        (warning,) = warnings
+        assert warning == (
+            "left out, strategy eager failed on BUSDT: ValueError: impossible observation timeframe_ms = nan "
+            "on the bar of 2026-01-15T00:00:00Z"
+        )
+        assert signals["entry"][: panel.candles.offsets[1]].all()
+        assert not signals["entry"][panel.candles.offsets[1] :].any()
 
 
 def test_zones_are_drawn_the_same_compiled_and_plain(panel: Panel, compile_cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -44,13 +45,21 @@ def step_through(bars: Any, state: Any, params: Any, signals: Any, kept: Any, ev
 @kernel
 def step_through_judged(
     bars: Any, state: Any, params: Any, signals: Any, deciding_ms: int, weights: Any, observation: Any
-) -> None:
-    """Do what `step_through` does, and let the policy judge each entry on a bar of `deciding_ms`."""
+) -> int:
+    """Do what `step_through` does, and let the policy judge each entry on a bar of `deciding_ms`.
+
+    It stops at a row of which a number of the observation is not finite, and returns it; −1 otherwise.
+    """
     for row in range(len(bars)):
         strategy_step(state[0], bars[row], params[0], signals[row])
         if signals[row].entry != 0 and bars[row].timeframe_ms == deciding_ms:
+            observation[:] = math.nan  # what `observe` leaves out must not be the last entry's
             strategy_observe(state[0], bars[row], params[0], observation)
+            for number in observation:
+                if not math.isfinite(number):
+                    return row
             signals[row].declined = not policy_accepts(weights, observation)
+    return -1
 
 
 @kernel
@@ -160,7 +169,18 @@ def _stepping(
     both = is_kernel(strategy.step) and is_kernel(policy.accepts)
     run = runner(judging, compile_cache if both else None)
     observation = np.zeros(len(strategy.observation))
-    return lambda *arguments: run(*arguments, panel.timeframe.ms, policy.weights, observation)
+
+    def step(bars: NDArray[np.void], *rest: NDArray[np.void]) -> None:
+        row = run(bars, *rest, panel.timeframe.ms, policy.weights, observation)
+        if row >= 0:
+            place = int(np.argmin(np.isfinite(observation)))
+            when = utc_text(int(bars["timestamp"][row]))
+            raise ValueError(
+                f"impossible observation {strategy.observation[place]} = {observation[place]} "
+                f"on the bar of {when}"
+            )
+
+    return step
 
 
 def stepping(strategy: Strategy, compile_cache: Path | None) -> Callable[..., int]:
