@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,7 +92,12 @@ def test_an_answer_never_comes_while_the_order_was_or_was_not_executed(floor: Fl
         requests.post(
             f"{url}?{query}&signature={client.sign(query)}", headers={"X-MBX-APIKEY": client.key}, timeout=0.3
         )
-    assert (position(client), engaged(floor)) == (HELD[executed], 1)
+    for _ in range(1_000):  # a busy machine may get to it after the client has given up
+        if engaged(floor):
+            break
+        time.sleep(0.01)
+    assert engaged(floor) == 1
+    assert position(client) == HELD[executed]
 
 
 def test_a_silence_ends_with_the_connection(floor: Floor) -> None:
