@@ -81,6 +81,19 @@ def test_the_board_is_the_page_without_its_frame(traded: RunningSimulator) -> No
     assert board.startswith("<section")
 
 
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://elsewhere.example"}, {"Host": "127.0.0.1.rebound.example:8099"}], ids=str
+)
+def test_foreign_pages_in_a_browser_here_steer_nothing(
+    headers: dict[str, str], traded: RunningSimulator
+) -> None:
+    before = traded.clock.now_ms()
+    step = requests.post(f"{traded.url}/sim/clock", json={"step_ms": 1000}, headers=headers, timeout=10)
+    seen = requests.get(f"{traded.url}/sim/state", headers=headers, timeout=10)
+    assert (step.status_code, seen.status_code) == (403, 403)
+    assert traded.clock.now_ms() == before
+
+
 def test_only_the_newest_fills_are_listed(simulator_factory: SimulatorFactory) -> None:
     simulator = simulator_factory()
     for _ in range(12):

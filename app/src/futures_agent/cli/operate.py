@@ -91,7 +91,7 @@ def simulator(
         Path | None, typer.Option(help="JSON list of accounts; without it demo, demo-secret, 5000 USDT.")
     ] = None,
     fills: Annotated[
-        str, typer.Option(help="ticks: when touched; bar: by finished candles, as the backtest.")
+        str, typer.Option(help="ticks: along each candle's path; bar: by finished candles, as the backtest.")
     ] = "ticks",
     script: Annotated[
         Path | None, typer.Option(help="JSON lines of faults, with the times at which they begin.")

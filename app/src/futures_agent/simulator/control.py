@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import isawaitable
+from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -30,8 +31,6 @@ from futures_agent.clock import DAY_MS
 from futures_agent.simulator.fault_script import read_fault
 from futures_agent.simulator.streams.quiet import NotQuiet, wait_until_quiet
 from futures_agent.simulator.venue import Venue
-
-_LOOPBACK = ("127.", "::1", "localhost")
 
 
 class ClockChange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,7 +97,14 @@ def is_local(request: Request) -> bool:
     sender = request.client.host if request.client else ""
     page = urlsplit(request.headers.get("origin", "")).hostname
     hosts = (sender, request.url.hostname or "", *([page] if page else []))
-    return all(host.startswith(_LOOPBACK) for host in hosts)
+    return all(map(_is_loopback, hosts))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name, which must not merely begin like an address
+        return host == "localhost"
 
 
 def stats_of(venue: Venue) -> dict[str, Any]:

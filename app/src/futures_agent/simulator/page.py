@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from futures_agent.simulator.board import board_of
-from futures_agent.simulator.control import LOOPBACK
+from futures_agent.simulator.control import is_local
 from futures_agent.simulator.fault_script import FAULT_KINDS
 from futures_agent.simulator.page_forms import fault_form
 from futures_agent.simulator.page_tables import board_html
@@ -31,8 +31,7 @@ def page_routes(venue: Venue) -> list[Route]:
 
     def local(answer: Callable[[], Response]) -> Callable[[Request], Response]:
         def respond(request: Request) -> Response:
-            host = request.client.host if request.client else ""
-            if not host.startswith(LOOPBACK):
+            if not is_local(request):
                 return Response("the page is for this machine only\n", 403, media_type="text/plain")
             return answer()
 
