@@ -192,6 +192,15 @@ def test_commands_may_come_in_fragments(simulator_factory: Factory) -> None:
         assert client.next() == {"result": [], "id": 5}
 
 
+def test_bytes_and_names_that_are_no_text_do_no_harm(simulator_factory: Factory) -> None:
+    with StreamClient(simulator_factory(), "/market/ws") as client:
+        client.socket.send(b"\xff\xfe")
+        assert client.next()["error"]["code"] == 3
+        assert client.ask("SUBSCRIBE", "\ud800@kline_15m")["result"] is None
+        assert client.ask("LIST_SUBSCRIPTIONS")["result"] == ["?@kline_15m"]
+        assert client.stepped(MINUTE_MS) == []
+
+
 def test_a_client_that_closes_is_answered_and_forgotten(simulator_factory: Factory) -> None:
     simulator = simulator_factory()
     with StreamClient(simulator, f"/market/ws/{KLINE}") as client:

@@ -1,25 +1,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
+import pytest
 import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from conftest import START_MS
-from futures_agent.clock import HOUR_MS, MINUTE_MS
+from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS, parse_utc
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.simulator.config import SimulatorConfig
 from futures_agent.simulator.server import RunningSimulator
 from futures_agent.simulator.streams.config import StreamsConfig
 from futures_agent.simulator.streams.feed import Feed
 from futures_agent.simulator.streams.names import Kind, Stream
-from futures_agent.simulator.streams.payloads import Payloads
 from futures_agent.simulator.venue import Venue
 from simulator.streams.stream_client import StreamClient, step
 
 Factory = Callable[..., RunningSimulator]
 
 QUARTER_MS = 15 * MINUTE_MS
+START_MS = parse_utc("2026-03-10T14:20:00Z")
 
 
 def finals(messages: list[Any]) -> list[tuple[str, str, int]]:
@@ -100,13 +103,37 @@ def test_without_ticks_only_closes_come(simulator_factory: Factory) -> None:
     assert [message["k"]["x"] for message in messages] == [True] * 4
 
 
-def test_a_candle_that_stays_the_same_is_not_told_again() -> None:
+@pytest.fixture(scope="module")
+def feed() -> Feed:
     venue = Venue(SimulatorConfig(symbols=("BTCUSDT",), history_days=1, start_ms=START_MS, scale=0))
-    payloads = Payloads(venue.market, venue.exchange.state.prices, venue.sentiment)
-    feed = Feed(venue.market, payloads, venue.exchange.status, tick_ms=250)
+    return Feed(venue.market, venue.payloads, venue.exchange.status, tick_ms=250)
+
+
+def test_a_candle_that_stays_the_same_is_not_told_again(feed: Feed) -> None:
     feed.listen([Stream("btcusdt@kline_1h", Kind.KLINE, "BTCUSDT", Timeframe.H1)])
     told = [len(list(feed.ticks(START_MS - 250, now_ms))) for now_ms in (START_MS, START_MS, START_MS + 250)]
     assert told == [1, 0, 1]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(0, 2 * DAY_MS), max_size=12))
+def test_closes_are_the_same_however_time_is_cut(feed: Feed, cuts: list[int]) -> None:
+    frames = (Timeframe.M15, Timeframe.H1, Timeframe.H4, Timeframe.D1)
+    feed.listen(Stream(f"btcusdt@kline_{one.value}", Kind.KLINE, "BTCUSDT", one) for one in frames)
+    times = [START_MS, *(START_MS + cut for cut in sorted(cuts)), START_MS + 2 * DAY_MS]
+    whole = list(feed.closes(times[0], times[-1]))
+    assert [message for begin, end in pairwise(times) for message in feed.closes(begin, end)] == whole
+    assert len(whole) == 192 + 48 + 12 + 2
+    assert all(message.final for message in whole)
+
+
+def test_in_real_time_candles_are_told_as_they_change(simulator_factory: Factory) -> None:
+    simulator = simulator_factory(scale=1.0, streams=StreamsConfig(tick_ms=20, tick_host_ms=20))
+    with StreamClient(simulator, "/market/ws/btcusdt@kline_1d") as client:
+        messages = [client.next() for _ in range(3)]
+    times = [message["E"] for message in messages]
+    assert times == sorted(set(times))
+    assert times[-1] <= simulator.clock.now_ms()
 
 
 def test_on_a_fast_clock_ticks_are_thinned_and_closes_are_not(simulator_factory: Factory) -> None:

@@ -234,7 +234,7 @@ class Connection(asyncio.Protocol):
             self.close(CloseCode.POLICY_VIOLATION, str(error))
             return
         self._hub.commanded()
-        self._frames.send_text(answer.encode())
+        self._frames.send_text(answer.encode(errors="replace"))
 
     def _is_too_fast(self) -> bool:
         """Count an incoming frame; too many within a second of the venue's time and of the host's are.
