@@ -226,6 +226,13 @@ def test_impact_grows_with_the_share_in_the_bar_before() -> None:
     assert trade["slippage"] == pytest.approx(10 * (100 * 0.002 + stop * 0.003), rel=1e-9)
 
 
+def test_impact_goes_on_growing_beyond_an_hours_volume() -> None:
+    costs = replace(COSTS, impact_bps=100.0)
+    trade = only_trade(market(FLAT, (100, 101, 99, 100), costs=costs, volume=[2.5, 1_000.0, 0.1]))
+    assert trade["entry_price"] == pytest.approx(100 * (1 + 0.01 * 2), rel=1e-12)  # 10 of 2.5
+    assert trade["exit_price"] == pytest.approx(100 * (1 - 0.01 * 10), rel=1e-12)  # 10 of 0.1
+
+
 def test_a_target_pays_no_slippage_even_without_volume() -> None:
     costs = replace(COSTS, slippage_bps=10.0, impact_bps=100.0)
     trade = only_trade(market(FLAT, (100, 115, 99, 111), costs=costs))

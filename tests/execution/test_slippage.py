@@ -1,4 +1,4 @@
-"""Slippage: the spread, the square root of the share in the volume, and its cap."""
+"""Slippage: the spread, the square root of the share in the volume, and its bound."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def terms(timeframe_ms: int = HOUR_MS, half_spread: float = 0.0001, impact: floa
         (1.0, 10_000.0, 0.0001 + 0.01 * 0.01),
         (25.0, 10_000.0, 0.0001 + 0.01 * 0.05),
         (10_000.0, 10_000.0, 0.0001 + 0.01),
-        (1e9, 10_000.0, 0.0001 + 0.01),  # no more than all of it
+        (90_000.0, 10_000.0, 0.0001 + 0.03),  # nine hours' volume
+        (1e8, 10_000.0, 0.5),  # no more than half of the price
+        (1.0, 1e-300, 0.5),
         (1.0, 0.0, 0.0001 + 0.01),  # nobody traded
     ],
 )

@@ -96,8 +96,8 @@ def _recompute(world: World, trade: Trade, first: int, last: int) -> Recomputed:
 def slip(world: World, quantity: float, volume: float) -> float:
     """Slippage as a share of the price [28]."""
     per_hour = volume / (world.bar_ms / HOUR)
-    share = min(1.0, quantity / per_hour) if per_hour > 0 else 1.0
-    return (world.costs["slippage_bps"] + world.costs["impact_bps"] * share**0.5) / 1e4
+    share = quantity / per_hour if per_hour > 0 else 1.0
+    return min(0.5, (world.costs["slippage_bps"] + world.costs["impact_bps"] * share**0.5) / 1e4)
 
 
 def _exit_level(world: World, trade: Trade, bar: Bar) -> float:
