@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 import every_feature
 from futures_agent.backtest.audit.cutting import cut_panel, pick_symbols
-from futures_agent.backtest.audit.tracing import Tracer, first_difference
+from futures_agent.backtest.audit.differing import first_difference
+from futures_agent.backtest.audit.tracing import Tracer
 from futures_agent.backtest.deciding import bars_of
 from futures_agent.backtest.panel import Panel
 from futures_agent.clock import HOUR_MS

@@ -17,7 +17,8 @@ import pytest
 import every_feature
 from futures_agent import features
 from futures_agent.backtest.audit.checks import Sampling, audit
-from futures_agent.backtest.audit.tracing import Tracer, first_difference
+from futures_agent.backtest.audit.differing import first_difference
+from futures_agent.backtest.audit.tracing import Tracer
 from futures_agent.backtest.deciding import bars_of
 from futures_agent.backtest.panel import Panel
 from futures_agent.compiled import is_kernel

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from futures_agent.clock import HOUR_MS
 from futures_agent.compiled import kernel
@@ -180,6 +181,60 @@ def late_step(state: Any, bar: Any, params: Any, signal: Any) -> None:
 
 
 LATE = strategy("late", late_step)
+
+
+# What a policy would be told of an entry: honest, learning by heart, meddling, and not always a number.
+def honest_observe(state: Any, bar: Any, params: Any, observation: Any) -> None:
+    observation[0] = bar.close - bar.open
+    observation[1] = state.bars
+
+
+OBSERVING = replace(HONEST, observation=("move", "bars"), observe=honest_observe)
+
+
+def remembering_observe(state: Any, bar: Any, params: Any, observation: Any) -> None:
+    RUNS.append(1)
+    observation[0], observation[1] = len(RUNS), 0.0
+
+
+REMEMBERING = replace(OBSERVING, observe=remembering_observe)
+
+
+def meddling_observe(state: Any, bar: Any, params: Any, observation: Any) -> None:
+    observation[0] = observation[1] = 0.0
+    state.bars += 1
+
+
+MEDDLING = replace(OBSERVING, observe=meddling_observe)
+
+
+def forgetful_observe(state: Any, bar: Any, params: Any, observation: Any) -> None:
+    observation[0] = 1.0
+    if state.bars > 100:
+        observation[0] = np.inf
+    else:
+        observation[1] = 0.0
+
+
+FORGETFUL = replace(OBSERVING, observe=forgetful_observe)
+
+
+@kernel
+def wrapping_observe(state: Any, bar: Any, params: Any, observation: Any) -> None:
+    """Overflow: compiled code wraps around, plain code does not."""
+    observation[0] = (bar.timestamp * 2**30) % 7
+    observation[1] = 0.0
+
+
+@kernel
+def compiled_step(state: Any, bar: Any, params: Any, signal: Any) -> None:
+    state.bars += 1
+    if state.bars % 5 == 0:
+        signal.entry = 1
+        signal.stop_distance = 0.02 * bar.close
+
+
+WRAPPING = strategy("wrapping", compiled_step, observation=("rest", "none"), observe=wrapping_observe)
 
 
 def moody_step(state: Any, bar: Any, params: Any, signal: Any) -> None:

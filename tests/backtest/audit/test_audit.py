@@ -266,6 +266,39 @@ def test_a_tenth_of_the_comparisons_must_have_had_an_entry(engaged: int, enough:
     assert not Check(name="prefix").conclusive
 
 
+def test_what_a_policy_would_see_is_observed_on_the_entries(peeking: ModuleType) -> None:
+    report = audited(peeking.OBSERVING)
+    assert (report.verdict, differing(report)) == ("CLEAN", set())
+    observe = check_of(report, "observe")
+    assert (observe.engaged, observe.planned) == (3, 3)
+
+
+def test_an_observation_by_what_is_remembered_differs_the_second_time(peeking: ModuleType) -> None:
+    found = check_of(audited(peeking.REMEMBERING), "again").findings
+    assert {(each.what, each.field) for each in found} == {("observation", "move")}
+    assert parse_utc(str(found[0].bar)) == START_MS + 4 * HOUR_MS
+    found = check_of(audited(peeking.REMEMBERING), "prefix").findings
+    assert {(each.what, each.field) for each in found} == {("observation", "move")}
+
+
+def test_an_observation_that_changes_the_state_is_found(peeking: ModuleType) -> None:
+    report = audited(peeking.MEDDLING)
+    found = check_of(report, "observe").findings[0]
+    assert (found.what, found.field, found.whole, found.other) == ("feature", "bars", 5, 6)
+    assert report.code is ExitCode.AUDIT_FAILED
+    assert "leaves the state as it is" in shown(report)
+
+
+def test_an_observation_that_is_no_number_is_found(peeking: ModuleType) -> None:
+    found = check_of(audited(peeking.FORGETFUL), "observe").findings[0]
+    assert found.text == "AUSDT H1, bar of 2026-01-09T08:00:00Z: observation move: inf, but must be finite"
+
+
+def test_an_observation_that_is_another_compiled_is_found(peeking: ModuleType, compile_cache: Path) -> None:
+    found = check_of(audited(peeking.WRAPPING, cache=compile_cache), "compiled").findings
+    assert [(each.what, each.field) for each in found] == [("observation", "rest")]
+
+
 def test_one_candle_is_too_little_to_be_judged(peeking: ModuleType) -> None:
     report = audited(peeking.HONEST, panel_of({"AUSDT": random_candles(0, 1)}))
     assert report.verdict == "INCONCLUSIVE"

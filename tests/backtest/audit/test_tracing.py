@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from futures_agent.backtest.audit.tracing import Difference, Tracer, count_numbers, first_difference
+from futures_agent.backtest.audit.differing import Difference, count_numbers, first_difference
+from futures_agent.backtest.audit.tracing import Tracer
 from futures_agent.compiled import kernel
 from futures_agent.strategy.strategy import Strategy
 from sample_markets import NoParams, random_candles

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from futures_agent.backtest.audit.tracing import first_difference
+from futures_agent.backtest.audit.differing import first_difference
 from futures_agent.backtest.panel import Panel
 from futures_agent.backtest.records import Simulation
 

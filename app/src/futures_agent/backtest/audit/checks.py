@@ -22,16 +22,11 @@ from futures_agent.backtest.audit.account import (
     undisturbed_until,
 )
 from futures_agent.backtest.audit.cutting import cut_panel, moved_panel, pick_symbols
+from futures_agent.backtest.audit.differing import Difference, count_numbers, first_difference
 from futures_agent.backtest.audit.foresight import HORIZONS, entries_judged, is_too_good
 from futures_agent.backtest.audit.outside import outside_data
 from futures_agent.backtest.audit.report import AuditReport, Check, Finding
-from futures_agent.backtest.audit.tracing import (
-    Difference,
-    Trace,
-    Tracer,
-    count_numbers,
-    first_difference,
-)
+from futures_agent.backtest.audit.tracing import Trace, Tracer
 from futures_agent.backtest.deciding import OnProgress, bars_of
 from futures_agent.backtest.panel import Panel
 from futures_agent.backtest.records import Simulation
@@ -89,9 +84,9 @@ def audit(
     rng = random.Random(sampling.seed)
     chosen = sorted(rng.sample(range(len(panel.symbols)), min(sampling.symbols, len(panel.symbols))))
     subject = _Subject(pick_symbols(panel, chosen), strategy, Tracer(strategy, params, compile_cache))
-    again, first_runs, failures = _first_runs(subject)
+    again, observe, first_runs, failures = _first_runs(subject)
     prefix, order, calendar = _later_runs(subject, first_runs, rng, sampling.truncations, on_progress)
-    checks = [prefix, again, order]
+    checks = [prefix, again, order, *([observe] if strategy.observe else [])]
     if compile_cache is not None and is_kernel(strategy.step):
         plain = Tracer(strategy, params, None)
         busiest = max(first_runs, key=lambda index: np.count_nonzero(first_runs[index].signals["entry"]))
@@ -125,9 +120,9 @@ class _Subject(Struct, frozen=True):
         return bars_of(self.panel, self.strategy, index)
 
 
-def _first_runs(subject: _Subject) -> tuple[Check, dict[int, Trace], list[str]]:
-    """Run every symbol twice in a row; return the comparison, the first runs, and where the step raised."""
-    again, first_runs, failures = Check(name="again"), {}, []
+def _first_runs(subject: _Subject) -> tuple[Check, Check, dict[int, Trace], list[str]]:
+    """Run every symbol twice; return the checks again and observe, the first runs, and where it raised."""
+    again, observe, first_runs, failures = Check(name="again"), Check(name="observe"), {}, []
     for index, symbol in enumerate(subject.panel.symbols):
         bars = subject.bars(index)
         try:
@@ -138,12 +133,22 @@ def _first_runs(subject: _Subject) -> tuple[Check, dict[int, Trace], list[str]]:
             failures.append(f"{symbol}: {_sentence(error)}")
             continue
         _compare(subject, again, index, first, partial(subject.run, bars))
+        _judge_observed(observe, symbol, first)
         first_runs[index] = first.without_states()
     if not first_runs:
         raise Refuse(
             f"strategy {subject.strategy.name} failed on every sampled symbol; the first: {failures[0]}"
         )
-    return again, first_runs, failures
+    return again, observe, first_runs, failures
+
+
+def _judge_observed(check: Check, symbol: str, run: Trace) -> None:
+    """Add to `check` the first number that is not finite, and the first of the state that was changed."""
+    observed = run.observed
+    check.compared(engaged=len(observed.rows) > 0)
+    for what, found in (("observation", observed.not_finite()), ("feature", observed.changed)):
+        if found is not None:
+            check.add(_finding(symbol, what, found, run.bars[observed.rows[found.row]], None))
 
 
 def _later_runs(
@@ -190,13 +195,17 @@ def _compare(
         check.add(_finding(symbol, "step", Difference(0, "raised", "nothing", _sentence(error)), None, cut))
         return None
     check.compared(engaged=_enters(other.signals))
-    for what, first, second, every in (
-        ("feature", whole.states, other.states, whole.every),
-        ("decision", whole.signals, other.signals, 1),
+    bars = np.arange(len(whole.bars))
+    for what, first, second, rows in (
+        ("feature", whole.states, other.states, bars[:: whole.every]),
+        ("decision", whole.signals, other.signals, bars),
+        ("observation", whole.observed.numbers, other.observed.numbers, whole.observed.rows),
     ):
         found = first_difference(first, second)
         if found is not None:
-            check.add(_finding(symbol, what, found, whole.bars[found.row * every], cut))
+            check.add(_finding(symbol, what, found, whole.bars[rows[found.row]], cut))
+            if what == "decision":  # what was observed is then of other entries
+                break
     return other
 
 

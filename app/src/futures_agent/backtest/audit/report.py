@@ -22,6 +22,10 @@ _MEANINGS = {
         "with the symbols in another order",
         "one symbol's run leaves something behind for another's: keep it in `state`",
     ),
+    "observe": (
+        "what a policy would judge the entries by",
+        "observe fills in a finite number per name, and leaves the state as it is",
+    ),
     "compiled": (
         "plain beside compiled",
         "keep to + − × ÷, abs, min, max, floor, sqrt, comparisons; store no fraction in a whole-number field",
@@ -49,7 +53,9 @@ class Finding(Struct, frozen=True, kw_only=True):
     symbol: str | None  # None: the account, or all symbols
     timeframe: str | None
     bar: str | None  # open time, UTC; None: the step raised
-    what: str  # bar: what it was shown; feature: its state; decision: its signal; step: it raised;
+    what: (
+        str  # bar: what it was shown; feature: its state; decision: its signal; observation; step: it raised;
+    )
     # entry, exit, equity: of the account; foresight
     field: str
     whole: bool | int | float | str  # in the run over all bars
