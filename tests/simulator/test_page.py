@@ -161,7 +161,7 @@ def test_a_form_offers_the_fields_of_each_kind() -> None:
     assert "disabled" not in first
     assert '<input type="text" name="symbol" value="" required>' in first
     assert '<input type="number" name="after_ms" value="3" step="1" min="0" max="9">' in first
-    assert '<select name="hours" required data-json><option></option><option>1</option>' in first
+    assert '<select name="hours" required data-number><option></option><option>1</option>' in first
     assert "Spoil some answers." in second
     assert '<input type="number" name="share" value="" step="any">' in second
     assert '<input type="checkbox" name="loud" checked>' in second

@@ -11,15 +11,15 @@ from msgspec import Struct, inspect
 
 # `at` and `for_s` stand for these on the control port; people count from now.
 _TIMES = (
-    '<label>at<input type="text" name="at" placeholder="now, +90 s or a UTC time"></label>',
+    '<label>at<input type="text" name="at" placeholder="+90 (seconds) or UTC"></label>',
     '<label>for s<input type="number" name="for_s" min="0" step="any"></label>',
 )
 _FIRST = "refused"  # among the faults of the first kind
 _IN_THEIR_PLACE = ("from_ms", "until_ms")
 
 
-def fault_form(kinds: Sequence[type[Struct]], *, to: str = "faults") -> str:
-    """Return a form that posts one fault of `kinds`, as JSON, to the control of that name.
+def fault_form(kinds: Sequence[type[Struct]]) -> str:
+    """Return a form that posts one fault of `kinds`, as JSON, to /sim/faults.
 
     Each kind has a field `how` of its own values, by which a person chooses; the fields of the others are
     hidden. Fields that are left as they are, are not sent.
@@ -35,9 +35,9 @@ def fault_form(kinds: Sequence[type[Struct]], *, to: str = "faults") -> str:
         choices.append(f'<optgroup label="{about}">{options}</optgroup>')
         sets.append(_fieldset(number, about, fields))
     return (
-        f'<form data-to="{escape(to)}"><label>fault<select name="how" data-chooser data-sent>'
+        '<form data-to="faults"><label>fault<select name="how" data-chooser data-sent>'
         f"{''.join(choices)}</select></label>{''.join(sets)}"
-        f'<div class="row"><button>Inject</button><button type="button" data-send="{escape(to)}"'
+        '<div class="row"><button>Inject</button><button type="button" data-send="faults"'
         ' data-method="DELETE">Clear all faults</button></div></form>'
     )
 
@@ -85,14 +85,7 @@ def _input(field: inspect.Field, name: str) -> str:
     default = "" if field.default in (msgspec.NODEFAULT, None) else field.default
     needed = " required" if field.required else ""
     if isinstance(kind, inspect.LiteralType):
-        as_json = "" if all(isinstance(value, str) for value in kind.values) else " data-json"
-        chosen = None if field.required else default
-        blank = "<option></option>" if not chosen and chosen not in kind.values else ""
-        options = "".join(
-            f"<option{' selected' if value == chosen else ''}>{escape(str(value))}</option>"
-            for value in kind.values
-        )
-        return f'<select name="{name}"{needed}{as_json}>{blank}{options}</select>'
+        return _select(kind, name, needed, None if field.required else default)
     if isinstance(kind, inspect.BoolType):
         return f'<input type="checkbox" name="{name}"{" checked" if default else ""}>'
     if isinstance(kind, inspect.IntType | inspect.FloatType):
@@ -105,6 +98,16 @@ def _input(field: inspect.Field, name: str) -> str:
         return f'<input type="text" inputmode="decimal" name="{name}" value="{escape(str(default))}"{needed}>'
     assert isinstance(kind, inspect.StrType), kind
     return f'<input type="text" name="{name}" value="{escape(str(default))}"{needed}>'
+
+
+def _select(kind: inspect.LiteralType, name: str, needed: str, chosen: Any) -> str:
+    numbers = "" if all(isinstance(value, str) for value in kind.values) else " data-number"
+    blank = "" if chosen in kind.values else "<option></option>"
+    options = "".join(
+        f"<option{' selected' if value == chosen else ''}>{escape(str(value))}</option>"
+        for value in kind.values
+    )
+    return f'<select name="{name}"{needed}{numbers}>{blank}{options}</select>'
 
 
 def _without_none(kind: inspect.Type) -> inspect.Type:

@@ -52,7 +52,7 @@ function valuesOf(form) {
     if (!field.name || field.matches(":disabled") || !("sent" in field.dataset || changed(field))) continue;
     if (field.type === "checkbox") values[field.name] = field.checked;
     else if (field.value === "") values[field.name] = null;
-    else if (field.type === "number" || "json" in field.dataset) values[field.name] = Number(field.value);
+    else if (field.type === "number" || "number" in field.dataset) values[field.name] = Number(field.value);
     else values[field.name] = field.value;
   }
   return values;
