@@ -113,8 +113,8 @@ def test_events_leave_before_or_after_the_answer_never_out_of_order(simulator_fa
 def test_the_answer_comes_after_the_events_or_before(
     simulator_factory: Factory, answer_first: float, told_before: list[str]
 ) -> None:
-    streams = StreamsConfig(answer_first=answer_first, answer_first_ms=300.0)
-    simulator = simulator_factory(streams=streams, latency_ms=100)  # half of it on the answer's way
+    streams = StreamsConfig(answer_first=answer_first, answer_first_ms=900.0)
+    simulator = simulator_factory(streams=streams, latency_ms=400)  # half of it on the answer's way
     with StreamClient(simulator, f"/private/ws/{listen_key(simulator)}") as client:
         SignedClient(simulator).market("BUY", "0.010")
         before = client.here()
