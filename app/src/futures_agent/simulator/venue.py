@@ -79,7 +79,9 @@ class Venue:
         self.exchange = Exchange(
             self.market, self.sentiment, config.trading, config.seed, self.clock.now_ms()
         )
-        self.payloads = Payloads(self.market, self.exchange.state.prices, self.sentiment)
+        self.payloads = Payloads(
+            self.market, self.exchange.state.prices, self.sentiment, config.trading.half_spread
+        )
         feed = Feed(self.market, self.payloads, self.exchange.status, config.streams.tick_ms)
         self.streams = StreamHub(self.clock, feed, config.streams, seed=config.seed, advance=self.advance)
         self.exchange.subscribe(self.streams.on_event, self.streams.on_market)

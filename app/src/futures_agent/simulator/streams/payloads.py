@@ -20,7 +20,6 @@ from futures_agent.simulator.trading.prices import Prices
 # Trades are numbered from their candle's open time on, so that numbers grow from candle to candle and
 # those of a candle follow from it alone: no history has to be summed up.
 _IDS_PER_MS = 10
-_HALF_SPREAD = Decimal("0.0001")
 _LONGEST_FUNDING_INTERVAL_MS = 8 * HOUR_MS
 _UM = 1  # of `st`: a USDⓈ-M contract
 
@@ -35,12 +34,16 @@ class Traded(NamedTuple):
 
 
 class Payloads:
-    """Writes the messages of one venue's market; every time is the venue's, ms UTC."""
+    """Writes the messages of one venue's market; every time is the venue's, ms UTC.
 
-    def __init__(self, market: Market, prices: Prices, sentiment: Sentiment) -> None:
+    `half_spread` is how far best bid and ask lie from the last price, as a share of it.
+    """
+
+    def __init__(self, market: Market, prices: Prices, sentiment: Sentiment, half_spread: Decimal) -> None:
         self._market = market
         self._prices = prices
         self._sentiment = sentiment
+        self._half_spread = half_spread
         self._funding: dict[str, tuple[int, float]] = {}
 
     def kline(
@@ -100,12 +103,12 @@ class Payloads:
         return known
 
     def book_ticker(self, symbol: str, now_ms: int) -> bytes:
-        """Return bookTicker: a basis point to either side of the last price, on the tick."""
+        """Return bookTicker: half a spread to either side of the last price, on the tick."""
         listing = self._market.listings[symbol]
         last = self._prices.last(symbol, now_ms)
         tick = Decimal(1).scaleb(-listing.grid.price)
-        bid = max((last * (1 - _HALF_SPREAD)).quantize(tick, ROUND_FLOOR), tick)
-        ask = (last * (1 + _HALF_SPREAD)).quantize(tick, ROUND_CEILING)
+        bid = max((last * (1 - self._half_spread)).quantize(tick, ROUND_FLOOR), tick)
+        ask = (last * (1 + self._half_spread)).quantize(tick, ROUND_CEILING)
         draws = uniform(crc32(symbol.encode()), np.array([2 * now_ms, 2 * now_ms + 1]))
         typical = 20_000 / float(last)
         bid_quantity, ask_quantity = (
