@@ -60,10 +60,11 @@ def press(page: ChromiumPage, label: str) -> str:
 
 
 def said(page: ChromiumPage) -> str:
-    """Return what the page says once it says something."""
+    """Return what the page says once it says something, at the latest after twenty seconds."""
     text = page.evaluate(
-        "new Promise((done) => { const look = () => document.getElementById('said').textContent"
-        " ? done(document.getElementById('said').textContent) : setTimeout(look, 10); look(); })"
+        "new Promise((done) => { const text = () => document.getElementById('said').textContent;"
+        " const until = Date.now() + 20000;"
+        " const look = () => text() || Date.now() > until ? done(text()) : setTimeout(look, 10); look(); })"
     )
     assert isinstance(text, str)
     return text

@@ -13,7 +13,7 @@ from typing import Any
 import ccxt.pro
 from ccxt_program import point_at
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 BITCOIN = "BTC/USDT:USDT"
 
 

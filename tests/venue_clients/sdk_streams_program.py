@@ -19,7 +19,7 @@ from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futur
 )
 from sdk_program import listen_to_complaints, plain
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 BTC = {"symbol": "BTCUSDT"}
 USER_EVENTS = 10  # two orders at market bring four each, a stop that is taken away two
 
