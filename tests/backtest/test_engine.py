@@ -128,6 +128,31 @@ def test_the_kill_switch_refuses_entries_and_leaves_positions_to_their_stops() -
     assert result.tripped_ms == START_MS + 3 * HOUR_MS
 
 
+CAPS = "risk.max_leverage, max_net_leverage or max_position_leverage"
+
+
+@pytest.mark.parametrize(
+    ("notional", "max_quantity", "said"),
+    [
+        (15_000.0, 150.0, ()),  # exactly as much as there is room for, twice
+        (20_000.0, 0.0, (f"1 of 2 entries were cut: 1 by {CAPS}",)),
+        (2_000.0, 12.0, ("2 of 2 entries were cut: 2 by the exchange's largest order",)),
+        (20_000.0, 160.0, (f"2 of 2 entries were cut: 1 by {CAPS}, 1 by the exchange's largest order",)),
+    ],
+)
+def test_entries_that_are_cut_are_said(notional: float, max_quantity: float, said: tuple[str, ...]) -> None:
+    caps = {"max_leverage": 3.0, "max_net_leverage": 3.0, "max_position_leverage": 3.0}  # of 10,000
+    candles = {"AUSDT": bars([FLAT] * 4), "BUSDT": bars([FLAT] * 4)}
+    result = run(
+        candles,
+        scripted({0: LONG}),
+        risk=replace(PLAIN_RISK, fixed_notional=notional, **caps),
+        costs=FREE,
+        rules={"max_quantity": max_quantity},
+    )
+    assert result.warnings == said
+
+
 def test_a_day_that_lost_too_much_opens_nothing_more_and_the_next_one_does() -> None:
     rows = [FLAT, FLAT, (100, 101, 94, 95), *[(95, 96, 94, 95)] * 30]
     plan = {0: LONG, 5: LONG, 22: LONG, 23: LONG}

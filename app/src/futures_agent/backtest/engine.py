@@ -92,6 +92,7 @@ def simulate(
         *failures,
         *assumed,
         *_events(panel.symbols, trades, book.risk[0], rejections),
+        *_cuts(book.cuts.tolist(), len(trades)),
     ]
     if not len(trades):
         warnings.append(_why_no_trades(int(np.count_nonzero(signals["entry"])), rejections))
@@ -160,6 +161,7 @@ def _empty_book(market: Market, initial_equity: float) -> Book:
         trades=np.zeros(int(np.count_nonzero(market.signals["entry"])), TRADE),
         equity=np.zeros(len(market.timeline), EQUITY),
         rejections=np.zeros(len(Rejection), np.int64),
+        cuts=np.zeros(2, np.int64),
     )
 
 
@@ -179,6 +181,16 @@ def _events(
             "entries from then on; only a person re-arms it, which a backtest has not"
         )
     return found
+
+
+def _cuts(cuts: Sequence[int], trades: int) -> list[str]:
+    """Say that entries were smaller than their risk asks for: the result is that of smaller bets."""
+    by = (
+        "risk.max_leverage, max_net_leverage or max_position_leverage",
+        "the exchange's largest order",
+    )
+    found = [f"{count} by {cap}" for count, cap in zip(cuts, by, strict=True) if count]
+    return [f"{sum(cuts)} of {trades} entries were cut: {', '.join(found)}"] if found else []
 
 
 def _why_no_trades(entries: int, rejections: Mapping[str, int]) -> str:

@@ -32,11 +32,12 @@ from futures_agent.execution.fills import (
 )
 from futures_agent.execution.funding import funding_cashflow
 from futures_agent.execution.margin import bankruptcy_price, liquidation_price
-from futures_agent.execution.rounding import round_to_tick
+from futures_agent.execution.rounding import floor_to_step, round_to_tick
 from futures_agent.execution.slippage import slippage_share
 from futures_agent.risk.correlation import Closes
 from futures_agent.risk.gate import exposure, judge_entry
 from futures_agent.risk.rejection import Rejection
+from futures_agent.risk.sizing import wanted_quantity
 from futures_agent.risk.state import risk_step
 
 _SIGNAL = int(ExitReason.SIGNAL)
@@ -104,6 +105,7 @@ class Book(NamedTuple):
     trades: NDArray[np.void]  # TRADE, as many as there can be
     equity: NDArray[np.void]  # EQUITY, one per time
     rejections: NDArray[np.int64]  # one count per Rejection
+    cuts: NDArray[np.int64]  # entries made smaller: by the account's caps, by the exchange's largest order
 
 
 @kernel
@@ -200,9 +202,20 @@ def enter_on_signal(market: Market, book: Book, terms: Any, limits: Any, symbol:
             entry, book.risk[0], book.positions, closes, limits, market.rules[symbol]
         )
     if reason == _ACCEPTED:
+        count_cut(book, limits, market.rules[symbol], quantity)
         open_position(market, book, terms, symbol, quantity)
     else:
         book.rejections[reason] += 1
+
+
+@kernel
+def count_cut(book: Book, limits: Any, rules: Any, quantity: float) -> None:
+    """Count the entry just judged where it got less than it asked for."""
+    wanted = wanted_quantity(book.entry[0], book.risk[0].equity, limits)
+    enough = 2.0 * quantity  # what is asked for may be too large for whole numbers of steps
+    if quantity < floor_to_step(min(wanted, enough), rules):
+        largest = floor_to_step(min(rules.max_quantity, enough), rules)
+        book.cuts[1 if quantity == largest else 0] += 1
 
 
 @kernel

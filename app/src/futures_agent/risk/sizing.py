@@ -52,14 +52,19 @@ def size_entry(
         return 0.0, _NET_LEVERAGE
     if position_room < rules.min_notional:
         return 0.0, _POSITION_LEVERAGE
-    if limits.fixed_notional > 0:
-        wanted = limits.fixed_notional / entry.price
-    else:
-        wanted = equity * limits.risk_per_trade / entry.stop_distance
     room = min(gross_room, net_room, position_room) / entry.price
+    wanted = wanted_quantity(entry, equity, limits)
     quantity = floor_to_step(min(wanted, room, rules.max_quantity), rules)
     if quantity <= 0 or quantity < rules.min_quantity:
         return 0.0, _MIN_QUANTITY
     if quantity * entry.price < rules.min_notional:
         return 0.0, _MIN_NOTIONAL
     return quantity, _ACCEPTED
+
+
+@kernel
+def wanted_quantity(entry: Any, equity: float, limits: Any) -> float:
+    """Return what an entry asks for before any cap cuts it, base units; parameters as of `size_entry`."""
+    if limits.fixed_notional > 0:
+        return limits.fixed_notional / entry.price  # type: ignore[no-any-return]
+    return equity * limits.risk_per_trade / entry.stop_distance  # type: ignore[no-any-return]
