@@ -44,7 +44,8 @@ class TradingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     path : str
         `bar`: stops and targets are judged by the finished candle of `timeframe`, as the backtest does,
         and an order at market fills at the open of the candle it arrives with. `ticks`: prices run
-        through the finest candles, and orders fill when touched; with `bar` a target must be traded through.
+        through the finest candles, and orders trade as they come by. Either way a conditional
+        order triggers when its price is touched, a resting one fills when its price is traded through.
     timeframe : Timeframe
         Whose candles `path="bar"` judges by, and whose volume slippage follows from.
     open_window_ms : int
@@ -55,8 +56,6 @@ class TradingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Shares of the price; see `execution.slippage`.
     trigger_delay_ms : pair of int
         Least and most time a triggered conditional order takes to the order book, with `path="ticks"`.
-    price_decimals : int, optional
-        Of fills at market. None: on the tick with `path="ticks"`, as computed with `path="bar"`.
     brackets : mapping of symbol to rows, optional
         Leverage brackets of some symbols, rows as in leverage_brackets.json; others keep the usual ones.
     """

@@ -113,12 +113,6 @@ class Prices:
                     yield from self._tile_legs(symbol, tile, from_ms, to_ms)
             open_ms += self._timeframe.ms
 
-    def next_candle_ms(self, symbol: str, after_ms: int) -> int | None:
-        """Return when the first candle after `after_ms` opens; None where no more are known."""
-        candles = self._market.final(symbol, self._timeframe, after_ms)
-        at = int(np.searchsorted(candles["timestamp"], after_ms, side="right"))
-        return int(candles["timestamp"][at]) if at < len(candles) else None
-
     def _tile_legs(self, symbol: str, tile: Tile, from_ms: int, to_ms: int) -> Iterator[Leg]:
         length = tile.close_ms - tile.open_ms
         times = [tile.open_ms + round(length * share) for share in PATH_TIMES]
