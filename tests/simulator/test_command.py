@@ -66,7 +66,9 @@ def test_accounts_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     served: list[SimulatorConfig] = []
     monkeypatch.setattr(server, "serve", lambda config, *, on_ready: served.append(config))
     file = tmp_path / "accounts.json"
-    file.write_text('[{"key": "mine", "secret": "s", "balances": {"USDT": "250.5"}}, {"key": "idle", "secret": "i"}]')
+    file.write_text(
+        '[{"key": "mine", "secret": "s", "balances": {"USDT": "250.5"}}, {"key": "idle", "secret": "i"}]'
+    )
     run_simulator(**{**OPTIONS, "accounts": file})
     mine, idle = served[0].trading.accounts
     assert (mine.key, mine.secret, mine.balances) == ("mine", "s", {"USDT": Decimal("250.5")})

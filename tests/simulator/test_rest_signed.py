@@ -12,6 +12,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from futures_agent.errors import Refuse
 from futures_agent.simulator.faults import EngineDelay
 from futures_agent.simulator.rest_account import ACCOUNT_ENDPOINTS
 from futures_agent.simulator.rest_algo import ALGO_ENDPOINTS
@@ -130,6 +131,11 @@ class TestKeys:
         stranger = SignedClient(client.simulator, client.key, "wrong")
         told = (-1022, "Signature for this request is not valid.")
         assert stranger.refused("GET", "/fapi/v3/account") == told
+
+    def test_a_key_without_a_secret(self) -> None:
+        floor = trading_floor({"accounts": (AccountConfig(key="bare"),)})
+        with pytest.raises(Refuse, match="bare has neither secret nor public_key"), floor:
+            pass
 
     def test_an_ed25519_key(self) -> None:
         private = Ed25519PrivateKey.generate()
