@@ -324,7 +324,7 @@ def test_a_market_order_stays_within_its_bound_of_the_mark_price() -> None:
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [("TRADING_HALT", -1122), ("TRADING_CANCEL_ONLY", -4140), ("SETTLING", -4141), ("PRE_SETTLE", -4141)],
+    [("TRADING_HALT", -1122), ("TRADING_CANCEL_ONLY", -4140), ("SETTLING", -4141), ("PRE_SETTLE", -4140)],
 )
 def test_a_contract_that_does_not_trade(status: str, code: int) -> None:
     exchange, _ = scripted_exchange({BTC: flat(100, 2)}, accounts=(RICH,))
@@ -332,6 +332,18 @@ def test_a_contract_that_does_not_trade(status: str, code: int) -> None:
     with pytest.raises(VenueError) as refused:
         market(exchange, "BUY", "1")
     assert refused.value.code == code
+
+
+def test_a_contract_that_is_about_to_close_lets_positions_go() -> None:
+    exchange, _ = scripted_exchange({BTC: flat(100, 2)}, accounts=(RICH,))
+    market(exchange, "BUY", "2")
+    exchange.set_status(BTC, "PRE_SETTLE", START_MS)
+    assert exchange.accounts[0].position(BTC).amount == 2
+    with pytest.raises(VenueError) as refused:
+        market(exchange, "SELL", "3")
+    assert refused.value.code == -4140
+    market(exchange, "SELL", "2")
+    assert exchange.accounts[0].position(BTC).amount == 0
 
 
 def test_an_unknown_contract() -> None:

@@ -12,7 +12,9 @@ from futures_agent.simulator.trading.state import State
 
 MAX_OPEN_ORDERS = 200  # of one symbol, `MAX_NUM_ORDERS`
 MARKET_TAKE_BOUND = Decimal("0.05")  # of exchangeInfo: how far from the mark price an order at market fills
-CLOSED_STATUSES = frozenset({"SETTLING", "PRE_SETTLE", "CLOSE", "DELIVERING", "DELIVERED", "PRE_DELIVERING"})
+CLOSED_STATUSES = frozenset({"SETTLING", "CLOSE", "DELIVERING", "DELIVERED"})
+CLOSING_STATUSES = frozenset({"PRE_SETTLE", "PRE_DELIVERING"})  # positions may still be closed
+TRADED_STATUSES = CLOSING_STATUSES | {"TRADING"}
 
 
 def sign_of(side: str) -> int:
@@ -39,11 +41,11 @@ def require_trading(state: State, symbol: str, *, opening: bool) -> None:
         -4141 closed for good, -4140 only closing is allowed, -1122 otherwise not trading.
     """
     status = state.status(symbol)
-    if status == "TRADING":
+    if status == "TRADING" or (status in CLOSING_STATUSES and not opening):
         return
     if status in CLOSED_STATUSES:
         raise refusal(-4141)
-    raise refusal(-4140 if status == "TRADING_CANCEL_ONLY" and opening else -1122)
+    raise refusal(-4140 if opening and status in (*CLOSING_STATUSES, "TRADING_CANCEL_ONLY") else -1122)
 
 
 def require_side(account: Account, position_side: str) -> None:

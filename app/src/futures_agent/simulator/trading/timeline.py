@@ -12,6 +12,7 @@ import numpy as np
 
 from futures_agent.clock import HOUR_MS
 from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.trading.admission import TRADED_STATUSES
 from futures_agent.simulator.trading.bars import Bars
 from futures_agent.simulator.trading.funding import Funding
 from futures_agent.simulator.trading.liquidation import Liquidation
@@ -110,7 +111,7 @@ class Timeline:
         return first
 
     def _first_arrival(self, symbol: str, from_ms: int, to_ms: int) -> Arrival | None:
-        if self._state.status(symbol) != "TRADING":
+        if self._state.status(symbol) not in TRADED_STATUSES:
             return None
         trail = self._trail(symbol)
         marks = self._marks(symbol, trail)
@@ -169,7 +170,7 @@ class Timeline:
             walked = max(self._walked.get(symbol, open_ms), open_ms)
             self._walked[symbol] = close_ms
             bar = state.prices.bar(symbol, open_ms)
-            if bar is None or state.status(symbol) != "TRADING":
+            if bar is None or state.status(symbol) not in TRADED_STATUSES:
                 continue
             if walked == open_ms:
                 self._judge_positions(symbol, bar)
