@@ -23,7 +23,6 @@ from futures_agent.simulator.market import CandleSource, Market
 from futures_agent.simulator.order_counts import OrderCounts
 from futures_agent.simulator.sentiment import Sentiment, read_funding
 from futures_agent.simulator.signing import check_accounts
-from futures_agent.simulator.signing import check_accounts
 from futures_agent.simulator.streams.feed import Feed
 from futures_agent.simulator.streams.hub import StreamHub
 from futures_agent.simulator.streams.payloads import Payloads
@@ -60,7 +59,6 @@ class Venue:
     """Everything that the endpoints of one simulator share."""
 
     def __init__(self, config: SimulatorConfig) -> None:
-        check_accounts(config.trading.accounts)
         check_accounts(config.trading.accounts)
         source, start_ms = _source(config)
         self.market = Market(source)
