@@ -181,6 +181,21 @@ def test_triggered_it_becomes_a_regular_order_under_the_clients_name() -> None:
         assert client.refused("DELETE", "algoOrder", algoId=placed["algoId"])[0] == -2011
 
 
+def test_an_order_of_a_trailing_stop_tells_how_it_trailed() -> None:
+    with trading_floor() as floor:
+        client = floor.client()
+        terms = {"type": "TRAILING_STOP_MARKET", "triggerPrice": None, "callbackRate": "0.1"}
+        client.market("BUY", "0.01")
+        stop(client, clientAlgoId="trail", **terms)
+        for _ in range(48):
+            floor.simulator.clock.step(HOUR_MS)
+            if not client.ask("GET", "openAlgoOrders"):
+                break
+        order = client.ask("GET", "order", symbol="BTCUSDT", origClientOrderId="trail")
+        assert (order["origType"], order["status"]) == ("TRAILING_STOP_MARKET", "FILLED")
+        assert (order["activatePrice"], order["priceRate"]) == ("0", "0.1")
+
+
 def test_weights_and_counts(client: SignedClient) -> None:
     def costs(method: str, path: str, **params: Any) -> int:
         before = int(client.send("GET", "openOrder").headers["X-MBX-USED-WEIGHT-1M"])

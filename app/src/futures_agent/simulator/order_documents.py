@@ -12,6 +12,7 @@ from typing import Any
 from futures_agent.simulator.trading.events import plain
 from futures_agent.simulator.trading.records import ZERO, AlgoOrder, Fill, Order
 
+_TRAILING = "TRAILING_STOP_MARKET"
 _DECIMALS_OF_AVERAGES = Decimal("1e-8")
 
 
@@ -57,17 +58,17 @@ def acknowledgement(order: Order, *, legacy_avg_price: bool = False) -> dict[str
     return document | {"avgPrice": "0", "cumQuote": "0"} if legacy_avg_price else document
 
 
-def order_details(order: Order) -> dict[str, Any]:
-    """Return what the query endpoints tell of `order`."""
+def order_details(order: Order, algo: AlgoOrder | None = None) -> dict[str, Any]:
+    """Return what the query endpoints tell of `order`, and of the conditional order that it came from."""
     document = order_answer(order) | _averages(order) | {"time": order.created_ms}
-    if order.orig_type == "TRAILING_STOP_MARKET":
-        document |= {"activatePrice": plain(order.stop_price), "priceRate": "0"}
+    if algo is not None and algo.type == _TRAILING:
+        document |= {"activatePrice": plain(algo.activate_price), "priceRate": plain(algo.callback_rate)}
     return document
 
 
 def algo_answer(algo: AlgoOrder) -> dict[str, Any]:
     """Return the answer to placing a conditional order."""
-    trailing = algo.type == "TRAILING_STOP_MARKET"
+    trailing = algo.type == _TRAILING
     return {
         "algoId": algo.algo_id,
         "clientAlgoId": algo.client_algo_id,

@@ -29,7 +29,7 @@ from futures_agent.simulator.rest_signed import (
 )
 from futures_agent.simulator.trading.admission import require_trading
 from futures_agent.simulator.trading.filters import check_amendment, check_order, filters_of
-from futures_agent.simulator.trading.records import ZERO, OrderRequest
+from futures_agent.simulator.trading.records import ZERO, Order, OrderRequest
 
 _MOST_IN_BATCH, _MOST_CANCELLED = 5, 10
 _HISTORY_MS = 90 * DAY_MS
@@ -123,7 +123,7 @@ def query_order(call: Call) -> dict[str, Any]:
     order = order_of(call, call.params)
     if order is None or not is_remembered(order, call.now_ms):
         raise refusal(-2013)
-    return order_details(order)
+    return _details(call, order)
 
 
 def query_open_order(call: Call) -> dict[str, Any]:
@@ -131,14 +131,14 @@ def query_open_order(call: Call) -> dict[str, Any]:
     order = order_of(call, call.params)
     if order is None or not order.is_open:
         raise refusal(-2013)
-    return order_details(order)
+    return _details(call, order)
 
 
 def open_orders(call: Call) -> list[dict[str, Any]]:
     """Answer the resting orders of one contract or of all."""
     symbol = symbol_if_sent(call)
     orders = call.account.open_orders.values() if symbol is None else call.account.orders_of(symbol)
-    return [order_details(order) for order in orders]
+    return [_details(call, order) for order in orders]
 
 
 def all_orders(call: Call) -> list[dict[str, Any]]:
@@ -158,7 +158,11 @@ def all_orders(call: Call) -> list[dict[str, Any]]:
         kept_ms=_HISTORY_MS,
         usual_limit=_USUAL_LIMIT,
     )
-    return [order_details(order) for order in page]
+    return [_details(call, order) for order in page]
+
+
+def _details(call: Call, order: Order) -> dict[str, Any]:
+    return order_details(order, call.account.algos.get(order.algo_id))
 
 
 def _place(call: Call, params: Parameters) -> dict[str, Any]:
