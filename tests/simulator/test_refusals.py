@@ -377,7 +377,7 @@ ELSEWHERE = {-1013, -1015, -1022, -1101, -1120, -1122, -2014, -2015, -2020, -400
 ELSEWHERE |= {-5024, -5028, -5041}
 # Codes that no state of the venue leads to; they come as faults.
 AS_FAULTS = {-1000, -1006, -1127, -2010, -2018, -2024, -2026, -4118, -4135, -4192, -4210, -4211, -4400, -4401}
-AS_FAULTS |= {-5043}
+AS_FAULTS |= {-4105, -4106, -4107, -4189, -4531, -5043}
 
 
 def test_every_code_is_accounted_for() -> None:

@@ -74,6 +74,10 @@ _TEXTS = {
     -4062: "Invalid or improper reduceOnly value.",
     -4067: "Position side cannot be changed if there exists open orders.",
     -4068: "Position side cannot be changed if there exists position.",
+    # Text not documented, from here to -4107.
+    -4105: "Only reduceOnly orders are allowed for this account.",
+    -4106: "Only reduceOnly orders are allowed for this symbol.",
+    -4107: "Only orders that reduce the position are allowed.",
     -4116: "clientOrderId is duplicated.",
     -4117: "stop order is triggering",
     -4118: "ReduceOnly Order Failed. Please check your existing position and open orders",
@@ -91,6 +95,7 @@ _TEXTS = {
     -4165: "Maximum time interval is {} days",
     -4183: "Price is higher than stop price multiplier cap. Limit price can't be higher than {}.",
     -4184: "Price is lower than stop price multiplier floor. Limit price can't be lower than {}.",
+    -4189: "Only reduceOnly orders are allowed for now.",  # text not documented
     -4192: "Trade forbidden due to Cooling-off Period.",
     -4210: "Stop price is higher than price multiplier cap. Stop price can't be higher than {}.",
     -4211: "Stop price is lower than price multiplier floor. Stop price can't be lower than {}.",
@@ -99,6 +104,7 @@ _TEXTS = {
     -4401: "Compliance restricted account permission: can only place reduceOnly order.",
     -4509: "Time in Force (TIF) GTE can only be used with open positions. "
     "Please ensure that positions are available.",
+    -4531: "Position mode cannot be changed: its synchronisation is blocked.",  # text not documented
     -5021: "Due to the order could not be filled immediately, the FOK order has been rejected.",
     -5022: "Due to the order could not be executed as maker, the Post Only order will be rejected.",
     -5024: "Symbol is not in trading status. Order amendment is not permitted.",
