@@ -244,6 +244,7 @@ CASES = [
     Case(-4161, "POST leverage", {"symbol": "BTCUSDT", "leverage": 5}, both(isolated, holding)),
     Case(-4165, "GET allOrders", {"startTime": 0, "endTime": 8 * DAY_MS}),
     Case(-4509, ALGO, CLOSING),
+    Case(-4509, ALGO, with_(STOP, timeInForce="GTE_GTC")),
     Case(-5021, ORDER, with_(BID, timeInForce="FOK")),
     Case(-5022, ORDER, with_(BID, timeInForce="GTX", price="×1.01")),
     Case(-5025, "PUT order", AMENDED, lambda client: holding(client, newClientOrderId="mine")),

@@ -163,6 +163,9 @@ class Triggers:
             raise fault
         if request.close_position:
             self._admit_closing(account, request)
+        held = account.position(request.symbol, request.position_side).amount
+        if request.time_in_force == "GTE_GTC" and not held:
+            raise refusal(-4509)
         price = self.working_price(request)
         if not price:
             raise refusal(-2020)
