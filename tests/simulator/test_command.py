@@ -25,6 +25,7 @@ OPTIONS: dict[str, Any] = {
     "accounts": None,
     "fills": "bar",
     "script": None,
+    "ledger": None,
     "port": 0,
     "url_file": None,
 }
@@ -40,7 +41,8 @@ def test_options_become_the_config_and_the_url_is_told(
         on_ready("http://127.0.0.1:1")
 
     monkeypatch.setattr(server, "serve", serve)
-    run_simulator(**{**OPTIONS, "data": tmp_path, "url_file": tmp_path / "url"})
+    chosen = {"data": tmp_path, "ledger": tmp_path / "ledger.jsonl", "url_file": tmp_path / "url"}
+    run_simulator(**{**OPTIONS, **chosen})
     expected = SimulatorConfig(
         dataset=tmp_path,
         symbols=("BTCUSDT",),
@@ -48,6 +50,7 @@ def test_options_become_the_config_and_the_url_is_told(
         scale=60.0,
         seed=7,
         latency_ms=2.0,
+        ledger=tmp_path / "ledger.jsonl",
         port=0,
         trading=TradingConfig(path="bar"),
     )

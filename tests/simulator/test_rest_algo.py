@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from futures_agent.clock import HOUR_MS
+from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.market.timeframe import Timeframe
 from signed_client import Floor, SignedClient, trading_floor
 
@@ -219,3 +219,18 @@ def test_only_good_orders_tell_their_counts(client: SignedClient, path: str) -> 
     assert refused.status_code == 400
     assert "X-MBX-ORDER-COUNT-10S" not in refused.headers
     assert accepted.headers["X-MBX-ORDER-COUNT-10S"] == accepted.headers["X-MBX-ORDER-COUNT-1M"] == "2"
+
+
+def test_conditional_orders_that_never_traded_are_forgotten_after_three_days() -> None:
+    with trading_floor() as floor:
+        client, clock = floor.client(), floor.simulator.clock
+        client.market("BUY", "0.01")
+        one = {"algoId": stop(client, triggerPrice=away(client, "-0.5"))["algoId"]}
+        client.ask("DELETE", "algoOrder", **one)
+        listed = {"symbol": "BTCUSDT", "startTime": clock.now_ms()}
+        clock.step(3 * DAY_MS)
+        assert client.ask("GET", "algoOrder", **one)["algoStatus"] == "CANCELED"
+        assert len(client.ask("GET", "allAlgoOrders", **listed)) == 1
+        clock.step(1)
+        assert client.refused("GET", "algoOrder", **one)[0] == -2013
+        assert client.ask("GET", "allAlgoOrders", **listed) == []

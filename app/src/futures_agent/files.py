@@ -37,8 +37,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         raise explain_os_error(error, path) from None
 
 
-def append_line(path: Path, line: bytes) -> None:
-    """Append one line and wait until it is on the disk.
+def append_line(path: Path, line: bytes, *, durable: bool = True) -> None:
+    """Append one line and, where it is to be `durable`, wait until it is on the disk.
 
     Raises
     ------
@@ -51,14 +51,14 @@ def append_line(path: Path, line: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            _append_whole(descriptor, line + b"\n")
+            _append_whole(descriptor, line + b"\n", durable=durable)
         finally:
             os.close(descriptor)
     except OSError as error:
         raise explain_os_error(error, path) from None
 
 
-def _append_whole(descriptor: int, line: bytes) -> None:
+def _append_whole(descriptor: int, line: bytes, *, durable: bool) -> None:
     """Append `line`, or leave the file as it was; a line torn earlier does not swallow this one."""
     length = os.fstat(descriptor).st_size
     if length and os.pread(descriptor, 1, length - 1) != b"\n":
@@ -67,7 +67,8 @@ def _append_whole(descriptor: int, line: bytes) -> None:
         written = os.write(descriptor, line)
         if written < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)
     except OSError:
         os.ftruncate(descriptor, length)
         raise

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.simulator.refusal import VenueError
+from futures_agent.simulator.trading import retention
 from futures_agent.simulator.trading.account import Account
 from futures_agent.simulator.trading.config import AccountConfig
 from futures_agent.simulator.trading.exchange import Exchange
@@ -155,11 +157,11 @@ class Script:
         )
 
 
-def played(path: str, seed: int) -> tuple[Exchange, Trouble]:
+def played(path: str, seed: int, orders: int = ORDERS_PER_RUN) -> tuple[Exchange, Trouble]:
     exchange = generated_exchange(SYMBOLS, seed=seed % 5, path=path, accounts=ACCOUNTS, tick_ms=600_000)
     trouble = Trouble(seed)
     exchange.interfere(trouble)
-    Script(exchange, seed).run(ORDERS_PER_RUN)
+    Script(exchange, seed).run(orders)
     return exchange, trouble
 
 
@@ -227,3 +229,22 @@ def test_the_same_seed_and_script_give_the_same_ledger(path: str) -> None:
     first, again, other = (played(path, seed)[0] for seed in (7, 7, 8))
     assert ledger_bytes(first) == ledger_bytes(again)
     assert first.ledger.digest() == again.ledger.digest() != other.ledger.digest()
+
+
+@pytest.mark.parametrize("path", ["bar", "ticks"])
+def test_forgetting_changes_neither_money_nor_ledger(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = played(path, 7, orders=600)
+    monkeypatch.setattr(retention, "UNFILLED_KEPT_MS", HOUR_MS)
+    monkeypatch.setattr(retention, "KEPT_MS", 2 * HOUR_MS)
+    pruned, _ = played(path, 7, orders=600)
+    assert pruned.now_ms - START_MS > 3 * DAY_MS
+    for short, long in zip(pruned.accounts, whole.accounts, strict=True):
+        assert 0 < len(short.orders) < len(long.orders) / 2
+        assert len(short.fills) < len(long.fills) / 2
+        assert short.fills_in_all == len(long.fills)
+        for asset, wallet in short.wallets.items():
+            assert wallet == pruned.ledger.balances()[short.account_id, asset]["wallet"]
+        for (symbol, side), position in short.positions.items():
+            size = pruned.ledger.position_sizes().get((short.account_id, symbol, side), 0)
+            assert position.amount == size
+    assert pruned.ledger.digest() == whole.ledger.digest()

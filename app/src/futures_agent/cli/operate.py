@@ -96,6 +96,9 @@ def simulator(
     script: Annotated[
         Path | None, typer.Option(help="JSON lines of faults, with the times at which they begin.")
     ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="A new file: every order, fill and payment, as JSON lines.")
+    ] = None,
     port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 8099,
     url_file: Annotated[Path | None, typer.Option(help="Write the URL here once it answers.")] = None,
 ) -> None:
@@ -112,6 +115,7 @@ def simulator(
         accounts=accounts,
         fills=fills,
         script=script,
+        ledger=ledger,
         port=port,
         url_file=url_file,
     )

@@ -223,8 +223,7 @@ class AccountDocuments:
 
     def _wallet_changed_ms(self, asset: str) -> int:
         """Return when the wallet last changed, ms UTC; 0 for never."""
-        changes = (each.time_ms for each in reversed(self._account.incomes) if each.asset == asset)
-        return next(changes, 0)
+        return self._account.wallet_changed_ms.get(asset, 0)
 
 
 def money(amount: Decimal) -> str:

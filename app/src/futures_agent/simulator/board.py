@@ -55,6 +55,16 @@ class AccountRow(Struct, frozen=True, kw_only=True):
     fills_in_all: int
 
 
+class LedgerRow(Struct, frozen=True, kw_only=True):
+    """The ledger: how many entries there are, the newest `kept` of them in memory, and all in `file`."""
+
+    entries: int
+    kept: int
+    digest: str  # SHA-256 of all lines, hexadecimal
+    file: str  # empty where there is none
+    fault: str  # why the file is incomplete; empty where it is not
+
+
 class Board(Struct, frozen=True, kw_only=True):
     """The whole page; times in ms UTC of the venue."""
 
@@ -64,6 +74,7 @@ class Board(Struct, frozen=True, kw_only=True):
     by_status: dict[str, int]
     faults: list[dict[str, Any]]  # see `FaultPlan.rows`
     accounts: list[AccountRow]
+    ledger: LedgerRow
 
 
 def board_of(venue: Venue) -> Board:
@@ -72,6 +83,7 @@ def board_of(venue: Venue) -> Board:
         now_ms = venue.clock.now_ms()
         venue.advance(now_ms)
         accounts = [account_row(venue.exchange, account) for account in venue.exchange.accounts]
+        ledger = _ledger(venue)
     return Board(
         now_ms=now_ms,
         scale=venue.clock.scale,
@@ -79,6 +91,7 @@ def board_of(venue: Venue) -> Board:
         by_status={str(status): count for status, count in sorted(venue.tally.by_status.items())},
         faults=venue.faults.rows(now_ms),
         accounts=accounts,
+        ledger=ledger,
     )
 
 
@@ -93,7 +106,18 @@ def account_row(exchange: Exchange, account: Account) -> AccountRow:
         orders=list(account.open_orders.values()),
         conditional_orders=list(account.open_algos.values()),
         fills=account.fills[: -SHOWN_FILLS - 1 : -1],
-        fills_in_all=len(account.fills),
+        fills_in_all=account.fills_in_all,
+    )
+
+
+def _ledger(venue: Venue) -> LedgerRow:
+    ledger, file = venue.exchange.ledger, venue.ledger_file
+    return LedgerRow(
+        entries=len(ledger),
+        kept=ledger.kept,
+        digest=ledger.digest(),
+        file=str(file.path) if file else "",
+        fault=file.fault if file else "",
     )
 
 

@@ -25,6 +25,7 @@ def run_simulator(
     accounts: Path | None,
     fills: str,
     script: Path | None,
+    ledger: Path | None,
     port: int,
     url_file: Path | None,
 ) -> None:
@@ -49,6 +50,7 @@ def run_simulator(
                 "seed": seed,
                 "latency_ms": latency_ms,
                 "script": script,
+                "ledger": ledger,
                 "port": port,
                 "trading": {"path": fills} | ({} if accounts is None else {"accounts": _read(accounts)}),
             },

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from futures_agent.simulator.streams.config import StreamsConfig
 from futures_agent.simulator.trading.config import TradingConfig
+from futures_agent.simulator.trading.ledger import LINES_KEPT
 
 
 class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +39,8 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     streams: StreamsConfig = field(default_factory=StreamsConfig)  # WebSockets
     trading: TradingConfig = field(default_factory=TradingConfig)  # accounts, fills, fees
     script: Path | None = None  # of faults; see fault_script
+    ledger: Path | None = None  # a new file, which takes every line of the ledger
+    ledger_lines_kept: Annotated[int, Meta(gt=0)] = LINES_KEPT  # the newest ones, in memory
     retry_after: bool = True  # 429 and 418 carry a Retry-After header
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 0  # 0: any free one

@@ -14,8 +14,6 @@ from futures_agent.simulator.trading.records import AlgoOrder, Order
 
 LARGEST_LIMIT = 1000
 WINDOW_MS = 7 * DAY_MS  # the longest stretch of time that one query spans
-_UNFILLED_KEPT_MS = 3 * DAY_MS  # of orders that ended without a fill
-_ORDERS_KEPT_MS = 90 * DAY_MS
 Row = TypeVar("Row")
 
 
@@ -75,14 +73,6 @@ def algo_of(call: Call) -> AlgoOrder | None:
         raise either_needed("algoId", "clientAlgoId")
     named = (algo for algo in reversed(call.account.algos.values()) if algo.client_algo_id == client_id)
     return next(named, None)
-
-
-def is_remembered(order: Order, now_ms: int) -> bool:
-    """Say whether queries still find `order`."""
-    if order.is_open:
-        return True
-    age_ms = now_ms - order.updated_ms
-    return age_ms <= (_ORDERS_KEPT_MS if order.executed else _UNFILLED_KEPT_MS)
 
 
 def either_needed(first: str, second: str) -> VenueError:

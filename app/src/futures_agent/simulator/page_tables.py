@@ -48,6 +48,8 @@ def _overview(board: Board) -> str:
         "requests": Cell(f"{board.requests:,}"),
         "answers by status": Cell(statuses or _NONE),
     }
+    if board.ledger.fault:
+        figures["ledger"] = Cell(board.ledger.fault)
     return f'<section class="panel">{_figures(figures)}</section>'
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from futures_agent.clock import DAY_MS
 from futures_agent.simulator.account_documents import AccountDocuments, adl_quantile
 from futures_agent.simulator.order_documents import order_details, trade
 from futures_agent.simulator.order_lookups import limit_of, listing_of, paged, symbol_if_sent
@@ -15,9 +14,8 @@ from futures_agent.simulator.rest_signed import AccountEndpoint, Call, weighs, w
 from futures_agent.simulator.trading.events import plain
 from futures_agent.simulator.trading.margin import Bracket
 from futures_agent.simulator.trading.records import Income
+from futures_agent.simulator.trading.retention import KEPT_MS
 
-_TRADES_KEPT_MS = 90 * DAY_MS  # three months
-_FORCED_KEPT_MS = 90 * DAY_MS
 _USUAL_TRADES, _USUAL_INCOMES = 500, 100
 _USUAL_FORCED, _LARGEST_FORCED = 50, 100
 _INCOME_TYPES = frozenset(
@@ -116,7 +114,7 @@ def user_trades(call: Call) -> list[dict[str, Any]]:
         first_id="fromId",
         id_of=lambda fill: fill.trade_id,
         time_of=lambda fill: fill.time_ms,
-        kept_ms=_TRADES_KEPT_MS,
+        kept_ms=KEPT_MS,
         usual_limit=_USUAL_TRADES,
     )
     return [trade(fill) for fill in page]
@@ -134,9 +132,9 @@ def income(call: Call) -> list[dict[str, Any]]:
         call,
         incomes,
         time_of=lambda each: each.time_ms,
-        kept_ms=_TRADES_KEPT_MS,
+        kept_ms=KEPT_MS,
         usual_limit=_USUAL_INCOMES,
-        longest_ms=_TRADES_KEPT_MS,
+        longest_ms=KEPT_MS,
     )
     return [_income(each) for each in page]
 
@@ -164,7 +162,7 @@ def forced_orders(call: Call) -> list[dict[str, Any]]:
     prefixes = (_FORCED[kind],) if kind else tuple(_FORCED.values())
     limit = limit_of(call.params, _USUAL_FORCED, _LARGEST_FORCED)
     start_ms, end_ms = call.params.whole("startTime"), call.params.whole("endTime")
-    first_ms = max(call.now_ms - _FORCED_KEPT_MS, start_ms or 0)
+    first_ms = max(call.now_ms - KEPT_MS, start_ms or 0)
     orders = [
         order
         for order in call.account.orders.values()

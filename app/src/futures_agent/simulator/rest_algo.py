@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from futures_agent.clock import DAY_MS
 from futures_agent.simulator.order_documents import algo_answer, algo_details, open_algo
 from futures_agent.simulator.order_lookups import algo_of, listing_of, paged, symbol_if_sent
 from futures_agent.simulator.order_requests import ALGO_NAMES, is_reducing, read_algo
@@ -21,8 +20,8 @@ from futures_agent.simulator.rest_signed import (
 )
 from futures_agent.simulator.trading.admission import require_trading
 from futures_agent.simulator.trading.filters import check_algo, filters_of
+from futures_agent.simulator.trading.retention import KEPT_MS, remembers
 
-_HISTORY_MS = 90 * DAY_MS
 _USUAL_LIMIT = 500
 
 
@@ -62,7 +61,7 @@ def cancel_all_algos(call: Call) -> dict[str, Any]:
 def query_algo(call: Call) -> dict[str, Any]:
     """Answer one conditional order, whatever became of it."""
     algo = algo_of(call)
-    if algo is None:
+    if algo is None or not remembers(algo, call.now_ms):
         raise refusal(-2013)
     return algo_details(algo)
 
@@ -81,13 +80,16 @@ def open_algos(call: Call) -> list[dict[str, Any]]:
 def all_algos(call: Call) -> list[dict[str, Any]]:
     """Answer a page of the conditional orders of one contract."""
     symbol = listing_of(call).symbol
+    algos = [
+        algo for algo in call.account.algos.values() if algo.symbol == symbol and remembers(algo, call.now_ms)
+    ]
     page = paged(
         call,
-        [algo for algo in call.account.algos.values() if algo.symbol == symbol],
+        algos,
         first_id="algoId",
         id_of=lambda algo: algo.algo_id,
         time_of=lambda algo: algo.created_ms,
-        kept_ms=_HISTORY_MS,
+        kept_ms=KEPT_MS,
         usual_limit=_USUAL_LIMIT,
     )
     return [algo_details(algo) for algo in page]

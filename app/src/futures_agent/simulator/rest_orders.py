@@ -5,10 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from futures_agent.clock import DAY_MS
 from futures_agent.simulator.order_documents import acknowledgement, order_answer, order_details
 from futures_agent.simulator.order_lookups import (
-    is_remembered,
     listing_of,
     order_of,
     paged,
@@ -30,9 +28,9 @@ from futures_agent.simulator.rest_signed import (
 from futures_agent.simulator.trading.admission import require_trading
 from futures_agent.simulator.trading.filters import check_amendment, check_order, filters_of
 from futures_agent.simulator.trading.records import ZERO, Order, OrderRequest
+from futures_agent.simulator.trading.retention import KEPT_MS, remembers
 
 _MOST_IN_BATCH, _MOST_CANCELLED = 5, 10
-_HISTORY_MS = 90 * DAY_MS
 _USUAL_LIMIT = 500
 
 
@@ -121,7 +119,7 @@ def arm_countdown(call: Call) -> dict[str, str]:
 def query_order(call: Call) -> dict[str, Any]:
     """Answer one order, open or not."""
     order = order_of(call, call.params)
-    if order is None or not is_remembered(order, call.now_ms):
+    if order is None or not remembers(order, call.now_ms):
         raise refusal(-2013)
     return _details(call, order)
 
@@ -147,7 +145,7 @@ def all_orders(call: Call) -> list[dict[str, Any]]:
     orders = [
         order
         for order in call.account.orders.values()
-        if symbol in (None, order.symbol) and is_remembered(order, call.now_ms)
+        if symbol in (None, order.symbol) and remembers(order, call.now_ms)
     ]
     page = paged(
         call,
@@ -155,7 +153,7 @@ def all_orders(call: Call) -> list[dict[str, Any]]:
         first_id="orderId",
         id_of=lambda order: order.order_id,
         time_of=lambda order: order.created_ms,
-        kept_ms=_HISTORY_MS,
+        kept_ms=KEPT_MS,
         usual_limit=_USUAL_LIMIT,
     )
     return [_details(call, order) for order in page]

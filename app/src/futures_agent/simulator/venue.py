@@ -18,6 +18,7 @@ from futures_agent.simulator.fault_script import read_script
 from futures_agent.simulator.fault_streams import Tampering
 from futures_agent.simulator.faults import ClockSkew, EngineDelay
 from futures_agent.simulator.generator import GeneratedCandles
+from futures_agent.simulator.ledger_file import LedgerFile
 from futures_agent.simulator.macro import load_macro
 from futures_agent.simulator.market import CandleSource, Market
 from futures_agent.simulator.order_counts import OrderCounts
@@ -27,6 +28,7 @@ from futures_agent.simulator.streams.feed import Feed
 from futures_agent.simulator.streams.hub import StreamHub
 from futures_agent.simulator.streams.payloads import Payloads
 from futures_agent.simulator.trading.exchange import Exchange
+from futures_agent.simulator.trading.ledger import Ledger
 from futures_agent.simulator.weights import WeightLimiter
 
 # Requests that are counted beside the weight, by number: pool -> limit per window.
@@ -74,8 +76,13 @@ class Venue:
         self.fred_limiter = WeightLimiter(_FRED_REQUESTS_PER_MIN, config.tolerated_refusals)
         self.order_counts = OrderCounts(config.orders_per_10s, config.orders_per_min)
         self.lock = threading.RLock()  # of the exchange; whoever calls it holds this
+        self.ledger_file = None if config.ledger is None else LedgerFile(config.ledger)
+        ledger = Ledger(
+            lines_kept=config.ledger_lines_kept,
+            write=None if self.ledger_file is None else self.ledger_file.append,
+        )
         self.exchange = Exchange(
-            self.market, self.sentiment, config.trading, config.seed, self.clock.now_ms()
+            self.market, self.sentiment, config.trading, config.seed, self.clock.now_ms(), ledger
         )
         self.payloads = Payloads(
             self.market, self.exchange.state.prices, self.sentiment, config.trading.half_spread

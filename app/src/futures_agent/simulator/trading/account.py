@@ -19,14 +19,18 @@ class Account:
         Keys, permissions and what it began with.
     wallets : dict of asset to Decimal
         Wallet balances: deposits + realised PnL − fees + funding; unrealised PnL is not in them.
+    wallet_changed_ms : dict of asset to ms UTC
+        When each last changed.
     positions : dict of (symbol, position side) to Position
         Flat ones may be among them.
     orders, algos : dict
-        By (symbol, order id), and by algo id; closed ones stay until they are forgotten.
+        By (symbol, order id), and by algo id; closed ones stay until they are forgotten (see `retention`).
     open_orders, open_algos : dict
         Those of them that are open, in the order of their arrival.
     fills, incomes : list
-        Oldest first.
+        Oldest first, without those that are forgotten.
+    fills_in_all : int
+        Those among them that are forgotten.
     countdowns : dict of symbol to ms UTC
         When countdownCancelAll strikes.
     """
@@ -37,12 +41,14 @@ class Account:
         self.can_trade = config.can_trade
         self.dual_side = config.dual_side
         self.wallets: dict[str, Decimal] = {}
+        self.wallet_changed_ms: dict[str, int] = {}
         self.positions: dict[tuple[str, str], Position] = {}
         self.orders: dict[tuple[str, int], Order] = {}
         self.open_orders: dict[tuple[str, int], Order] = {}
         self.algos: dict[int, AlgoOrder] = {}
         self.open_algos: dict[int, AlgoOrder] = {}
         self.fills: list[Fill] = []
+        self.fills_in_all = 0
         self.incomes: list[Income] = []
         self.countdowns: dict[str, int] = {}
         self.listen_key = ""

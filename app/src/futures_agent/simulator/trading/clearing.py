@@ -57,6 +57,7 @@ class Clearing:
             time_ms=state.now_ms,
         )
         account.fills.append(trade)
+        account.fills_in_all += 1
         state.ledger.record(
             state.now_ms,
             account.account_id,

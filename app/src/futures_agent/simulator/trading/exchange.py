@@ -30,6 +30,7 @@ from futures_agent.simulator.trading.records import (
     OrderRequest,
     Position,
 )
+from futures_agent.simulator.trading.retention import remembers
 from futures_agent.simulator.trading.state import Due, OnEvent, OnMarket, State, money
 from futures_agent.simulator.trading.timeline import Timeline
 from futures_agent.simulator.trading.triggers import Triggers
@@ -49,12 +50,20 @@ class Exchange:
         Ids, delays and listen keys follow from it.
     start_ms : int
         When it opens, ms UTC; deposits are stamped so.
+    ledger : Ledger, optional
+        An empty one; of its own without it.
     """
 
     def __init__(
-        self, market: Market, sentiment: Sentiment, config: TradingConfig, seed: int, start_ms: int
+        self,
+        market: Market,
+        sentiment: Sentiment,
+        config: TradingConfig,
+        seed: int,
+        start_ms: int,
+        ledger: Ledger | None = None,
     ) -> None:
-        self._state = State(market, config, seed, start_ms)
+        self._state = State(market, config, seed, start_ms, Ledger() if ledger is None else ledger)
         self._clearing = Clearing(self._state)
         self._matching = Matching(self._state, self._clearing)
         self._triggers = Triggers(self._state, self._matching)
@@ -157,14 +166,14 @@ class Exchange:
         Raises
         ------
         VenueError
-            -2013: there is none.
+            -2013: there is none, or it is forgotten.
         """
         found = account.orders.get((symbol, order_id)) if order_id else None
         if not order_id:
             newest_first = reversed(account.orders.values())
             same = (each for each in newest_first if each.client_order_id == client_order_id)
             found = next((each for each in same if each.symbol == symbol), None)
-        if found is None:
+        if found is None or not remembers(found, self.now_ms):
             raise refusal(-2013)
         return found
 
@@ -242,13 +251,13 @@ class Exchange:
         Raises
         ------
         VenueError
-            -2013: there is none.
+            -2013: there is none, or it is forgotten.
         """
         found = account.algos.get(algo_id) if algo_id else None
         if not algo_id:
             newest_first = reversed(account.algos.values())
             found = next((each for each in newest_first if each.client_algo_id == client_algo_id), None)
-        if found is None:
+        if found is None or not remembers(found, self.now_ms):
             raise refusal(-2013)
         return found
 

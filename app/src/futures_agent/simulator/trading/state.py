@@ -98,12 +98,14 @@ class State:
         What is to happen at a known time, a heap.
     """
 
-    def __init__(self, market: Market, config: TradingConfig, seed: int, start_ms: int) -> None:
+    def __init__(
+        self, market: Market, config: TradingConfig, seed: int, start_ms: int, ledger: Ledger
+    ) -> None:
         self.market = market
         self.config = config
         self.prices = Prices(market, config)
         self.brackets = Brackets(config.brackets)
-        self.ledger = Ledger()
+        self.ledger = ledger
         self.numbers = Numbers(seed)
         self.interference = Interference()
         self.now_ms = start_ms
@@ -165,6 +167,7 @@ class State:
     ) -> None:
         """Add `amount` to a wallet, as one ledger entry of `ledger.MONEY_KINDS` and one income."""
         account.wallets[asset] = balance = account.wallet(asset) + amount
+        account.wallet_changed_ms[asset] = self.now_ms
         tran_id = self.numbers.tran_id()
         trade = str(trade_id) if trade_id else ""
         account.incomes.append(

@@ -10,7 +10,7 @@ import heapq
 
 import numpy as np
 
-from futures_agent.clock import HOUR_MS
+from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.simulator.trading.account import Account
 from futures_agent.simulator.trading.admission import TRADED_STATUSES
 from futures_agent.simulator.trading.bars import Bars
@@ -20,6 +20,7 @@ from futures_agent.simulator.trading.listen_keys import expire_listen_key
 from futures_agent.simulator.trading.matching import Matching
 from futures_agent.simulator.trading.reach import Arrival, Mark, Trail, first_on, follow, marks_of
 from futures_agent.simulator.trading.records import AlgoOrder, Order, Position
+from futures_agent.simulator.trading.retention import forget
 from futures_agent.simulator.trading.state import Due, State
 from futures_agent.simulator.trading.triggers import TRAILING, Triggers
 
@@ -63,6 +64,8 @@ class Timeline:
             if end_ms % HOUR_MS == 0:
                 self._funding.settle(end_ms)
             self._run_due()
+            if end_ms % DAY_MS == 0:
+                forget(state)
             if staked:
                 self._liquidation.check()
 
