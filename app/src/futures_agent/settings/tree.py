@@ -20,6 +20,8 @@ SeriesName = Annotated[str, Meta(pattern=r"^[A-Z0-9_]+$")]
 # No user, password, query or fragment: addresses are printed, logged and kept in records.
 HTTP_URL = r"^https?://[^\s/?#@\\]+(/[^\s?#\\]*)?\Z"
 HttpUrl = Annotated[str, Meta(pattern=HTTP_URL)]
+STREAM_URL = r"^wss?://[^\s/?#@\\]+(/[^\s?#\\]*)?\Z"
+StreamUrl = Annotated[str, Meta(pattern=STREAM_URL)]
 TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d\Z"
 TimeOfDay = Annotated[str, Meta(pattern=TIME_OF_DAY)]
 LOG_LEVEL = r"^(?i:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL)\Z"
@@ -45,6 +47,7 @@ Leverage = Annotated[float, Meta(gt=0, le=20)]
 # What someone is told whose text does not have the form.
 FORMS = {
     HTTP_URL: "expected http(s)://host[:port][/path], without user, password, query or fragment",
+    STREAM_URL: "expected ws(s)://host[:port][/path], without user, password, query or fragment",
     TIME_OF_DAY: "expected HH:MM",
     LOG_LEVEL: "expected DEBUG, INFO, WARNING, ERROR or CRITICAL",
 }
@@ -108,6 +111,20 @@ class PathSettings(Struct, frozen=True, forbid_unknown_fields=True):
         """What every program of the host shares about the exchange: weight used, ban, clock offset."""
         return self.state / "exchange"
 
+    @property
+    def live(self) -> Path:
+        """The live trader's own: memory of the strategy, decisions, status, commands."""
+        return self.state / "live"
+
+    @property
+    def journal(self) -> Path:
+        """The live trader's journal of orders and fills."""
+        return self.state / "journal"
+
+    @property
+    def incidents(self) -> Path:
+        return self.state / "incidents"
+
     def job(self, name: str) -> Path:
         """The state directory of one job: its run records and reports."""
         return self.state / "jobs" / name
@@ -117,6 +134,8 @@ class ExchangeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The venue's REST interface."""
 
     rest_url: HttpUrl = "https://fapi.binance.com"
+    stream_url: StreamUrl = "wss://fstream.binance.com"  # routes /public, /market and /private are added
+    recv_window_ms: Annotated[int, Meta(ge=100, le=60_000)] = 5_000
     weight_limit_per_min: PositiveInt = 2400  # replaced by what exchangeInfo says
     weight_limit_share: Share = 0.5  # what jobs may bring the host's use to
     live_weight_limit_share: Share = 0.9  # what the live trader may; the difference is its own
@@ -319,6 +338,27 @@ class GateSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_kill_switch_trips: NonNegativeInt = 0  # 1 lets a run pass that ended in idleness
 
 
+class LiveSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The live trader."""
+
+    mode: Literal["paper", "testnet", "live"] = "paper"
+    confirm_live: bool = False  # mode live trades real money only where this says so as well
+    anchor_days: Annotated[int, Meta(ge=0, le=3650)] = 365  # how far back the strategy's memory begins
+    paper_equity: Annotated[float, Meta(gt=0, le=1e12)] = 10_000.0  # what the paper account begins with
+    stream_silence_s: Wait = 10.0  # without any message on a stream: reconnect
+    symbol_silence_s: Wait = 30.0  # without a mark price of one subscribed symbol: reconnect
+    rotate_h: Hours = 23.0  # a connection is replaced, overlapping, before the exchange ends it at 24 h
+    close_backstop_s: Wait = 5.0  # candles not delivered this long after their close are fetched
+    decide_within_s: Wait = 120.0  # a close that comes later decides no entry
+    reconcile_s: WaitLimit = 180.0  # besides at start and after each reconnect
+    unprotected_limit_s: Wait = 5.0  # a position without a confirmed stop is closed at market then
+    unknown_limit_s: Wait = 30.0  # an order no query finds for this long, without a trace, was not placed
+    unexplained: Literal["adopt", "close"] = "adopt"  # positions that the journal does not explain
+    adopt_stop_share: Share = 0.02  # of the mark price: how far the stop of an adopted position lies
+    heartbeat_stale_s: WaitLimit = 120.0  # what the heartbeat is made of must be younger
+    stop_limit_s: Wait = 25.0  # for orders under way when told to stop
+
+
 class BacktestSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The nightly backtest."""
 
@@ -357,5 +397,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     risk: RiskSettings = field(default_factory=RiskSettings)
     costs: CostSettings = field(default_factory=CostSettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
     backtest: BacktestSettings = field(default_factory=BacktestSettings)
     log: LogSettings = field(default_factory=LogSettings)
