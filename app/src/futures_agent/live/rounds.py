@@ -8,6 +8,7 @@ judged by what the account holds once the one before has filled, as in the backt
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +25,7 @@ from futures_agent.settings.tree import LiveSettings
 _log = logging.getLogger(__name__)
 _FETCHES = 3  # for one close; then it is decided without what is still missing
 _ENTRY_WAIT_MS = 5_000  # for one entry to fill before the next is judged
+_NEWS_WAIT_S = 1.0  # host time, for the fill of an order that the candle must have reached
 Missing = tuple[str, Timeframe]
 Fetch = Callable[[int, list[Missing]], None]
 
@@ -34,7 +36,7 @@ class Holding(NamedTuple):
     symbol: str
     side: int
     quantity: float
-    price: float  # last close; of one that was opened since, its entry
+    price: float  # newest mark price
 
 
 class Holdings(Protocol):
@@ -55,6 +57,8 @@ class Holdings(Protocol):
 
     def equity_at(self, close_ms: int, prices: Callable[[str], float]) -> float: ...
 
+    def awaits(self, symbol: str, high: float, low: float) -> bool: ...
+
 
 class Deciding(Protocol):
     """What a round needs of the decider."""
@@ -67,6 +71,8 @@ class Deciding(Protocol):
     def on_candles(self, symbol: str, timeframe: Timeframe, candles: Candles) -> None: ...
 
     def missing(self, close_ms: int) -> list[Missing]: ...
+
+    def range_at(self, symbol: str, close_ms: int) -> tuple[float, float] | None: ...
 
     def has_any(self, close_ms: int) -> bool: ...
 
@@ -93,6 +99,7 @@ class _Round:
         self.fetching = False
         self.fetches = 0
         self.next_fetch_ms = 0
+        self.news_until_mono: float | None = None
         self.decided = False
         self.candidates: deque[str] = deque()
         self.entering: tuple[str, int] | None = None  # symbol, and until when it is waited for
@@ -159,7 +166,9 @@ class Rounds:
             return self._decider.next_close_ms
         if self._round.decided:
             return self._round.entering[1] if self._round.entering else self._round.leave_until_ms
-        return None if self._round.fetching else self._round.next_fetch_ms
+        if self._round.fetching or self._round.news_until_mono is not None:
+            return None
+        return self._round.next_fetch_ms
 
     def forget_entries(self) -> None:
         """Open nothing more at the close that is being worked on."""
@@ -182,6 +191,8 @@ class Rounds:
             assert self._round is not None
             if not self._round.decided:
                 if not self._is_complete(self._decider, self._round):
+                    return
+                if self._awaits_news(self._decider, self._round, account):
                     return
                 yield from self._decide(self._decider, self._round, account)
             yield from self._enter(self._decider, self._round, account, opens_nothing)
@@ -221,6 +232,22 @@ class Rounds:
         current.next_fetch_ms = now_ms + self._backstop_ms
         self._fetch(current.close_ms, missing)
         return False
+
+    def _awaits_news(self, decider: Deciding, current: _Round, account: Holdings) -> bool:
+        """Say whether a candle shows that an order of ours was reached, and the account has not said so yet.
+
+        Market and account come through different connections; who decides by one without the other takes a
+        position for open that is not.
+        """
+        for symbol in account.held_symbols:
+            reached_to = decider.range_at(symbol, current.close_ms)
+            if reached_to is not None and account.awaits(symbol, *reached_to):
+                break
+        else:
+            return False
+        if current.news_until_mono is None:
+            current.news_until_mono = time.monotonic() + _NEWS_WAIT_S
+        return time.monotonic() < current.news_until_mono
 
     def _decide(
         self, decider: Deciding, current: _Round, account: Holdings
