@@ -1,4 +1,4 @@
-"""Who may write what: the directories and users of the host role, made here, used by the programs that share them.
+"""Who may write what: the directories and users of the host role, used by the programs that share them.
 
 Needs root, to become each of the users; their numbers exist nowhere else.
 """

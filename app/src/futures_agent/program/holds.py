@@ -15,7 +15,7 @@ from futures_agent.clock import SystemClock, utc_text
 from futures_agent.errors import Held, Refuse
 from futures_agent.files import explain_os_error, write_atomically
 
-# Units that may be held: live trading, the nightly backtest, and every job a person may want quiet for a while.
+# Units that may be held: live trading, the backtest, and every job a person may want quiet for a while.
 HOLDABLE = (
     "live-trading",
     "backtest",
