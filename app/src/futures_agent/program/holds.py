@@ -14,7 +14,7 @@ from futures_agent.errors import Held, Refuse
 from futures_agent.files import explain_os_error, write_atomically
 from futures_agent.program.person import who
 
-# Units that may be held: the nightly backtest, and every job a person may want quiet for a while.
+# Units that may be held: live trading, the backtest, and every job a person may want quiet for a while.
 HOLDABLE = (
     "live-trading",
     "backtest",
