@@ -15,8 +15,8 @@ from random import Random
 
 import msgspec
 import pytest
-from desk_venue import ZERO, FakeVenue
 
+from desk_venue import ZERO, FakeVenue
 from futures_agent.exchange.orders import (
     Answer,
     Cancel,

@@ -40,6 +40,10 @@ class Decider:
         self.exits: set[str] = set()
         self.quantity = True
         self.said: list[Any] = []
+        self.ranges: dict[str, tuple[float, float]] = {}
+
+    def range_at(self, symbol: str, close_ms: int) -> tuple[float, float] | None:
+        return self.ranges.get(symbol)
 
     def on_candle(self, symbol: str, timeframe: Timeframe, candle: Any) -> None:
         self.absent.discard(symbol)
@@ -96,6 +100,10 @@ class Account:
         self.leaving: set[str] = set()
         self.entering: set[str] = set()
         self.closed: dict[str, str] = {}
+        self.stops: dict[str, float] = {}
+
+    def awaits(self, symbol: str, high: float, low: float) -> bool:
+        return low <= self.stops.get(symbol, 0.0)
 
     @property
     def held_symbols(self) -> list[str]:
@@ -293,3 +301,31 @@ def test_entries_are_forgotten_when_told_to_stop(world: World) -> None:
     world.filled("A")
     assert world.turn() == []
     assert ("refuse", "B", "STOPPED") in world.decider.said
+
+
+def test_the_fill_of_a_stop_that_the_candle_reached_is_waited_for(world: World, monkeypatch) -> None:
+    now = [5.0]
+    monkeypatch.setattr("futures_agent.live.rounds.time.monotonic", lambda: now[0])
+    world.account.sides, world.account.stops = {"A": 1}, {"A": 90.0}
+    world.decider.ranges = {"A": (101.0, 89.0)}
+    world.candles("A", "B")
+    world.turn()
+    assert world.decider.said == []
+    world.account.sides.clear()  # the fill has come
+    world.turn()
+    assert world.decider.said == [("close", CLOSE_MS, False), "finish"]
+
+
+def test_a_fill_that_does_not_come_is_not_waited_for_longer_than_a_second(world: World, monkeypatch) -> None:
+    now = [5.0]
+    monkeypatch.setattr("futures_agent.live.rounds.time.monotonic", lambda: now[0])
+    world.account.sides, world.account.stops = {"A": 1}, {"A": 90.0}
+    world.decider.ranges = {"A": (101.0, 89.0)}
+    world.candles("A", "B")
+    world.turn()
+    now[0] += 0.999
+    world.turn()
+    assert world.decider.said == []
+    now[0] += 0.001
+    world.turn()
+    assert world.decider.said[0] == ("close", CLOSE_MS, False)

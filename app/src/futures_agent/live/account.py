@@ -147,6 +147,21 @@ class AccountView:
         return False
 
     @property
+    def unexplained(self) -> list[str]:
+        """Symbols whose position or orders are not what we believe, or whose orders are not ours."""
+        return [
+            symbol
+            for symbol, line in sorted(self._desk.lines.items())
+            if line.difference is not None or line.strangers
+        ]
+
+    @property
+    def funding_wanted_ms(self) -> int | None:
+        """When the oldest open position began, since when funding may be unknown; None: nothing is open."""
+        entries = (line.trade.entry_ms for line in self._desk.lines.values() if line.trade is not None)
+        return min((each for each in entries if each is not None), default=None)
+
+    @property
     def is_at_rest(self) -> bool:
         """Whether nothing is under way or unknown, and whatever is held has its stop."""
         lines = self._desk.lines.values()

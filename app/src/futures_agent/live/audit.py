@@ -37,9 +37,9 @@ class Audit:
 
     def ask(self) -> None:
         """Have one taken as soon as may be; one that has begun already does not count."""
-        self._asked = True
-        if not self._failures:
+        if not self._asked and not self._failures:
             self._next_mono = 0.0
+        self._asked = True
 
     @property
     def is_pending(self) -> bool:

@@ -56,6 +56,8 @@ class Clerk:
     incidents : IncidentLog
     on_answer : callable
         Given each answer, from a sender's thread.
+    on_record : callable
+        Given each record once the desk knows it.
 
     Attributes
     ----------
@@ -75,8 +77,10 @@ class Clerk:
         clock: Clock,
         incidents: IncidentLog,
         on_answer: Callable[[Answer], None],
+        on_record: Callable[[Record], None] = lambda record: None,
     ) -> None:
         self.desk = desk
+        self._on_record = on_record
         self._journal = journal
         self._broker = broker
         self._clock = clock
@@ -93,6 +97,7 @@ class Clerk:
         durable = self._write(record)
         reached(_STEP_OF.get(type(record), Step.RECORDED), _kind(record))
         self.desk.apply(record)
+        self._on_record(record)
         if isinstance(record, Answered):
             self.in_flight -= 1
         elif isinstance(record, Incident):
@@ -155,7 +160,7 @@ class Clerk:
         _log.critical("%s %s: %s", incident.kind, incident.symbol, incident.text)
         try:
             self._incidents.open(
-                incident.kind, action=incident.text, evidence=incident.symbol, at_ms=incident.at_ms
+                incident.kind, what=incident.text, evidence=incident.symbol, at_ms=incident.at_ms
             )
         except AgentError as error:  # the journal has it
             _log.error("incident not recorded: %s", error)

@@ -94,20 +94,23 @@ def segment_numbers(directory: Path) -> list[int]:
     return sorted(int(path.stem) for path in directory.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
 
 
-def read_journal(directory: Path) -> Replay:
+def read_journal(directory: Path, *, whole: bool = False) -> Replay:
     """Return what the journal in `directory` holds; safe while another process appends.
+
+    With `whole` from its first segment on rather than from the newest checkpoint.
 
     Raises
     ------
     Retry
         A file cannot be read.
     """
-    return scan_journal(directory)[0]
+    return scan_journal(directory, whole=whole)[0]
 
 
-def scan_journal(directory: Path) -> tuple[Replay, End]:
+def scan_journal(directory: Path, *, whole: bool = False) -> tuple[Replay, End]:
     """Return what a journal holds, and where it goes on (Retry: a file cannot be read)."""
-    numbers = _from_checkpoint(directory, segment_numbers(directory))
+    every = segment_numbers(directory)
+    numbers = every if whole else _from_checkpoint(directory, every)
     scan = _Scan()
     for position, number in enumerate(numbers):
         scan.read_segment(segment_path(directory, number), number, newest=position == len(numbers) - 1)

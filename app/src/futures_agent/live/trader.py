@@ -16,6 +16,7 @@ from futures_agent import __version__
 from futures_agent.clock import Clock, utc_text
 from futures_agent.errors import Refuse, Retry
 from futures_agent.exchange.orders import Answer
+from futures_agent.live.account import AccountView
 from futures_agent.live.audit import Audit
 from futures_agent.live.clerk import Clerk
 from futures_agent.live.control import Command, Control
@@ -47,6 +48,7 @@ class Parts(NamedTuple):
     """What the trader is put together from."""
 
     clerk: Clerk
+    account: AccountView
     audit: Audit
     rounds: Rounds
     inbox: Inbox
@@ -58,6 +60,7 @@ class Parts(NamedTuple):
     start_warm_up: Callable[[], None]  # its end comes as WarmedUp or WorkFailed("warm-up", …)
     write_status: Callable[[Trader], None]
     reload: Callable[[], str]  # takes over what may change at run time; returns what a person reads
+    why_closed: Callable[[], str]  # why the last backtest forbids entries; empty where it does not
 
 
 class Trader:
@@ -95,7 +98,9 @@ class Trader:
             return f"the journal cannot be written: {parts.clerk.fault}"
         if not self.reconciled:
             return "the account has not been reconciled since its stream came up"
-        return parts.clerk.desk.opens_nothing
+        if unexplained := parts.account.unexplained:
+            return f"unexplained: {', '.join(unexplained)}"
+        return parts.why_closed()
 
     @property
     def is_idle(self) -> bool:
@@ -107,6 +112,7 @@ class Trader:
             and parts.inbox.is_empty
             and not parts.clerk.in_flight
             and not parts.audit.is_pending
+            and parts.clerk.desk.reconcile_wanted_ms() is None
             and not parts.rounds.is_busy
         )
 
@@ -132,9 +138,9 @@ class Trader:
             self.parts.reporter.alive()
 
     def _nap_s(self) -> float:
-        due_ms = self.parts.clerk.desk.next_due_ms()
-        rounds_ms = self.parts.rounds.next_due_ms
-        naps = [self.parts.host_seconds_until(each) for each in (due_ms, rounds_ms) if each is not None]
+        desk = self.parts.clerk.desk
+        dues = (desk.next_due_ms(), desk.reconcile_wanted_ms(), self.parts.rounds.next_due_ms)
+        naps = [self.parts.host_seconds_until(each) for each in dues if each is not None]
         return min([*naps, _LONGEST_NAP_S])
 
     def _take(self, message: Message) -> None:
@@ -214,9 +220,14 @@ class Trader:
     def _look_after(self) -> None:
         """Do what no message asks for: audits, rounds, commands, the status."""
         parts, desk = self.parts, self.parts.clerk.desk
-        parts.audit.turn(desk.fills_unknown_since, desk.funding_unknown_since)
+        now_ms = parts.clock.now_ms()
+        wanted_ms = desk.reconcile_wanted_ms()
+        if wanted_ms is not None and wanted_ms <= now_ms and not parts.audit.is_pending:
+            parts.audit.ask()
+        since_ms = parts.account.funding_wanted_ms
+        parts.audit.turn(desk.fills_wanted, lambda: now_ms if since_ms is None else since_ms)
         if self.phase == "trading":
-            for wanted in parts.rounds.turn(desk, self.opens_nothing):
+            for wanted in parts.rounds.turn(parts.account, self.opens_nothing):
                 parts.clerk.record(wanted)
                 parts.clerk.settle()
         now_mono = time.monotonic()
@@ -243,7 +254,7 @@ class Trader:
 
     def _flatten(self, symbol: str) -> str:
         clerk, now_ms = self.parts.clerk, self.parts.clock.now_ms()
-        held = [each for each in clerk.desk.held_symbols if symbol in ("", each)]
+        held = [each for each in self.parts.account.held_symbols if symbol in ("", each)]
         if not held:
             raise Refuse(f"nothing to close: no open position{f' in {symbol}' if symbol else ''}")
         self.parts.rounds.forget_entries()
@@ -268,7 +279,7 @@ class Trader:
             self.parts.rounds.forget_entries()
             self.parts.reporter.status("stopping: waiting for orders under way")
             self.parts.write_status(self)
-        at_rest = not self.parts.clerk.in_flight and self.parts.clerk.desk.is_at_rest
+        at_rest = not self.parts.clerk.in_flight and self.parts.account.is_at_rest
         if not at_rest and now_mono >= self._stop_deadline_mono:
             when = utc_text(self.parts.clock.now_ms())
             _log.warning("%s: stopped with orders under way; the next start finds them", when)

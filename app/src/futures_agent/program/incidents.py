@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from futures_agent.clock import SystemClock, utc_text
+from futures_agent.clock import SystemClock
 from futures_agent.files import append_line
 
 
@@ -20,9 +20,10 @@ class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     id: str
     type: str  # such as UNPROTECTED
     detected_by: str
-    detected_at: str  # UTC
+    detected_at: int  # ms UTC
+    what: str = ""
     action: str = ""
-    recovered_at: str = ""  # empty: not yet
+    recovered_at: int | None = None  # None: not yet
     data_lost: str = ""
     evidence: str = ""
 
@@ -42,7 +43,9 @@ class IncidentLog:
         self._path = directory / f"{program}.jsonl"
         self._program = program
 
-    def open(self, type_: str, *, action: str = "", evidence: str = "", at_ms: int = 0) -> IncidentRecord:
+    def open(
+        self, type_: str, *, what: str, action: str = "", evidence: str = "", at_ms: int = 0
+    ) -> IncidentRecord:
         """Record a new incident, fsynced, and return it.
 
         Raises
@@ -55,7 +58,8 @@ class IncidentLog:
             id=f"{at_ms}-{secrets.token_hex(3)}",
             type=type_,
             detected_by=self._program,
-            detected_at=utc_text(at_ms),
+            detected_at=at_ms,
+            what=what,
             action=action,
             evidence=evidence,
         )
@@ -64,7 +68,7 @@ class IncidentLog:
 
     def recovered(self, record: IncidentRecord, *, action: str = "", data_lost: str = "none") -> None:
         """Record that an incident is over."""
-        changes = {"recovered_at": utc_text(SystemClock().now_ms()), "data_lost": data_lost}
+        changes = {"recovered_at": SystemClock().now_ms(), "data_lost": data_lost}
         ended = msgspec.structs.replace(record, action=action or record.action, **changes)
         append_line(self._path, msgspec.json.encode(ended))
 
