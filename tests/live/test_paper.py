@@ -187,6 +187,34 @@ def test_a_target_beyond_the_market_takes_at_once(world: PaperWorld) -> None:
     assert not world.fills[-1].maker
 
 
+def test_it_takes_at_no_worse_than_its_price(tmp_path: Path) -> None:
+    world = PaperWorld(tmp_path / "account", costs=replace(COSTS, slippage_bps=100.0))
+    world.market(1)
+    world.target(-1, "99.5")
+    assert world.fills[-1].price == Decimal("99.5")
+
+
+def test_the_nearer_of_two_targets_fills_first(world: PaperWorld) -> None:
+    world.market(1)
+    world.target(-1, "112", "5", "far")
+    world.target(-1, "111", "5", "near")
+    world.told()
+    world.price(113)
+    assert [fill.client_id for fill in world.fills] == ["near", "far"]
+
+
+def test_a_target_larger_than_what_is_left_fills_with_that(world: PaperWorld) -> None:
+    held(world)
+    world.market(-1, "4", "cfa-1-X1", reduce_only=True)
+    world.told()
+    world.price(111)
+    fill = only_fill(world)
+    assert (fill.quantity, fill.realized_pnl) == (6, 60)
+    order = world.query("cfa-1-T1").seen
+    assert isinstance(order, OrderSeen)
+    assert (order.status, order.executed, order.avg_price) == ("EXPIRED", 6, 110)
+
+
 def test_an_older_price_is_ignored(world: PaperWorld) -> None:
     held(world)
     world.broker.on_price(SYMBOL, 90.0, world.clock.ms - 1)
@@ -291,12 +319,28 @@ def test_what_is_placed_late_in_a_candle_does_not_meet_it(world: PaperWorld) -> 
     assert only_fill(world).price == 95
 
 
-def test_a_candle_counts_once(world: PaperWorld) -> None:
+def test_a_candle_a_second_time_does_nothing(world: PaperWorld) -> None:
     world.candle(100, 101, 99, 100)
     held(world)
-    world.clock.ms = START_MS + 2 * HOUR_MS
-    world.candle(100, 111, 70, 100)  # the same again
+    world.candle(100, 111, 95.01, 100, hour=1)
+    assert only_fill(world).price == 110
+    world.market(1, client_id="again")
+    world.stop(-1, "95", "again")
+    world.told()
+    world.candle(100, 111, 95.01, 100, hour=1)
+    world.candle(100, 101, 70, 100, hour=0)
     assert not world.seen
+
+
+def test_a_candle_missed_meets_what_it_would_have_met_after_newer_ones(tmp_path: Path) -> None:
+    costs = replace(COSTS, impact_bps=100.0)
+    world = PaperWorld(tmp_path / "account", costs=costs)
+    held(world)
+    world.candle(100, 101, 99, 100, hour=2, volume=10.0)
+    world.candle(100, 101, 95, 100, hour=1, volume=1e12)
+    assert only_fill(world).price == Decimal("94.05")  # by the volume of the newest
+    world.market(1, client_id="b")
+    assert world.fills[-1].price == 101
 
 
 def test_a_candle_learnt_late_is_not_stamped_before_what_was_told(world: PaperWorld) -> None:
@@ -311,6 +355,13 @@ def test_the_price_after_a_candle_is_its_close(world: PaperWorld) -> None:
     world.candle(100, 104, 99, 103)
     world.market(1)
     assert only_fill(world).price == 103
+
+
+def test_a_price_newer_than_a_candles_close_stays(world: PaperWorld) -> None:
+    world.price(102, after_ms=HOUR_MS)
+    world.candle(100, 104, 99, 103)
+    world.market(1)
+    assert only_fill(world).price == 102
 
 
 # Funding.
@@ -499,11 +550,12 @@ def test_what_cannot_be_prepared(world: PaperWorld) -> None:
 def test_leverage_counts_for_positions_opened_from_then_on(world: PaperWorld) -> None:
     world.market(1)
     world.broker.prepare([SYMBOL], 2)
+    world.market(-1, "4", "c", reduce_only=True)
     world.price(80)  # bankrupt at ten times
     assert world.fills[-1].price == 90
     world.market(1, client_id="b")
     world.price(60)
-    assert len(world.fills) == 3
+    assert len(world.fills) == 4
 
 
 # Threads.

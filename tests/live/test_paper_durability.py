@@ -228,6 +228,18 @@ def test_leverage_is_remembered_with_the_position(tmp_path: Path) -> None:
     assert world.fills[0].price == 80  # bankrupt at five times
 
 
+def test_a_clock_set_back_stamps_nothing_before_what_was_told(tmp_path: Path) -> None:
+    world = PaperWorld(tmp_path / "account")
+    world.market(1, client_id="a")
+    world.clock.ms += HOUR_MS
+    world.stop(-1, "95")
+    world.clock.ms -= 2 * HOUR_MS
+    world.restart()
+    world.price(100)
+    world.market(1, client_id="b")
+    assert [fill.time_ms for fill in world.fills] == [START_MS, START_MS + HOUR_MS]
+
+
 def test_closed_it_executes_nothing(tmp_path: Path) -> None:
     world = PaperWorld(tmp_path / "account")
     world.market(1, client_id="a")
@@ -239,28 +251,35 @@ def test_closed_it_executes_nothing(tmp_path: Path) -> None:
     assert len(world.fills) == 1
 
 
-@pytest.mark.parametrize("fault", ["refused", "short", "unsynced"])
+@pytest.mark.parametrize("fault", ["refused", "short", "unsynced", "uncut"])
 def test_a_full_disk_executes_nothing_and_tells_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     world = PaperWorld(tmp_path / "account")
     world.market(1)
     world.stop(-1, "95")
+    world.target(-1, "110")
     before, told = world.path.read_bytes(), len(world.seen)
-    real_write, real_sync = os.pwrite, os.fsync
+    real_write, real_sync, real_truncate = os.pwrite, os.fsync, os.ftruncate
     failing = True
 
     def write(descriptor: int, line: bytes, offset: int) -> int:
         if failing and fault == "refused":
             raise OSError(28, "No space left on device")
-        return real_write(descriptor, line[:40] if failing and fault == "short" else line, offset)
+        return real_write(descriptor, line[:-9] if failing and fault == "short" else line, offset)
 
     def sync(descriptor: int) -> None:
-        if failing and fault == "unsynced":
+        if failing and fault in ("unsynced", "uncut"):
             raise OSError(5, "Input/output error")
         real_sync(descriptor)
 
+    def truncate(descriptor: int, length: int) -> None:
+        if failing and fault == "uncut":
+            raise OSError(5, "Input/output error")
+        real_truncate(descriptor, length)
+
     monkeypatch.setattr(paper_file.os, "pwrite", write)
+    monkeypatch.setattr(paper_file.os, "ftruncate", truncate)
     monkeypatch.setattr(paper_file.os, "fsync", sync)
     answer = world.market(1, client_id="b")
     assert answer.outcome is Outcome.NOT_EXECUTED
@@ -269,7 +288,9 @@ def test_a_full_disk_executes_nothing_and_tells_nothing(
         world.price(94, after_ms=1)
     assert len(world.seen) == told
     failing = False
-    assert world.path.read_bytes() == before
+    assert fault == "uncut" or world.path.read_bytes() == before
+    world.cancel("cfa-1-T1")  # a shorter line than the one that failed
+    world.restart()
     world.price(94, after_ms=1)
     assert [fill.price for fill in world.fills] == [100, 94]
     world.restart()

@@ -124,7 +124,7 @@ class PaperBroker:
         self._told_ms = max(self._account.told_ms, now_ms)
         self._prices: dict[str, _Price] = {}
         self._volumes: dict[str, float] = {}
-        self._judged: dict[str, int] = {}  # open time of the last candle
+        self._newest: dict[str, int] = {}  # open time of the newest candle
         self._finer_bars: defaultdict[str, dict[int, Bar]] = defaultdict(dict)
         self._due: dict[str, _Due] = {}
 
@@ -208,9 +208,8 @@ class PaperBroker:
     def on_candle(self, symbol: str, timeframe: Timeframe, candle: Any) -> None:
         """A candle has closed (record with the fields of CANDLE): what it reached has happened within it.
 
-        The finer candles of a candle should come before it; a second time or late, a candle is ignored.
-        What was placed before a candle that nobody was there to see, as after a restart, meets it when it is
-        handed in.
+        The finer candles of a candle should come before it. It may come late, after newer ones or after a
+        restart; a second time it does nothing.
         """
         bar = Bar(*(candle[name].item() for name in Bar._fields))
         with self._lock:
@@ -218,7 +217,7 @@ class PaperBroker:
                 return
             if timeframe is self._finer:
                 self._keep_finer(symbol, bar)
-            if timeframe is not self._timeframe or bar.timestamp <= self._judged.get(symbol, -1):
+            if timeframe is not self._timeframe:
                 return
             self._pay_due(symbol, bar.open, bar.timestamp)
             close_ms = bar.timestamp + timeframe.ms
@@ -230,8 +229,8 @@ class PaperBroker:
                 self._finer_of(symbol, bar),
             )
             self._commit(turn.step)
-            self._judged[symbol] = bar.timestamp
-            self._volumes[symbol] = candle["volume"].item()
+            if bar.timestamp >= self._newest.get(symbol, 0):
+                self._newest[symbol], self._volumes[symbol] = bar.timestamp, candle["volume"].item()
             known = self._prices.get(symbol)
             if known is None or known.at_ms < close_ms:
                 self._prices[symbol] = _Price(candle["close"].item(), close_ms)

@@ -34,7 +34,7 @@ class LineFile:
     Attributes
     ----------
     contents : list of bytes
-        What the file held when it was opened; let go of it by `clear` once read.
+        What the file held when it was opened; whoever has read it may let go of it.
 
     Raises
     ------

@@ -178,9 +178,8 @@ class Turn:
         """
         while self.book.side and self.book.position.updated_ms <= since_ms:
             side = self.book.side
-            stops = [each for each in self.book.stops.values() if each.updated_ms <= since_ms]
+            stop = next((each for each in self.book.stops.values() if each.updated_ms <= since_ms), None)
             targets = [each for each in self.book.orders.values() if each.updated_ms <= since_ms]
-            stop = max(stops, key=lambda each: side * each.trigger_price, default=None)
             target = min(targets, key=lambda each: side * each.price, default=None)
             bracket = self._bracket(stop, target)
             reason, level = bar_exit(bracket, bar)
