@@ -22,6 +22,7 @@ from futures_agent.backup.archive import Manifest, write_archive
 from futures_agent.backup.hot import database_name
 from futures_agent.backup.restore import restore_database
 from futures_agent.backup.snapshot import take_snapshot
+from futures_agent.cli.frame import settings_logged
 from futures_agent.errors import Refuse
 from futures_agent.exchange.clock import CLOCK_FILE, ExchangeClock
 from futures_agent.exchange.governor import STATE_FILE, WeightGovernor
@@ -242,6 +243,22 @@ def test_strangers_do_not_get_past_the_state_directory(database):
     as_user(JOBS, writes(database, "A"))
     assert as_user(BACKTEST, lambda: os.access(database, os.R_OK)) is True
     assert as_user(STRANGER, lambda: os.access(database, os.F_OK)) is False
+
+
+def test_a_stranger_is_told_so_in_one_line(state, monkeypatch):
+    monkeypatch.setenv("AGENT_CONFIG", os.devnull)
+    monkeypatch.setenv("AGENT_PATHS__STATE_DIR", str(state))
+
+    def look():
+        try:
+            settings_logged()
+        except Refuse as refusal:
+            return str(refusal)
+        return "welcome"
+
+    assert as_user(BACKTEST, look) == "welcome"
+    refusal = f"{state}: only its owner and its group may look in; use sudo, or join the group"
+    assert as_user(STRANGER, look) == refusal
 
 
 def test_every_directory_that_a_service_writes_is_made_by_the_role():
