@@ -16,7 +16,7 @@ from futures_agent import __version__
 from futures_agent.clock import Clock, utc_text
 from futures_agent.errors import Refuse, Retry
 from futures_agent.exchange.orders import Answer
-from futures_agent.live.account import AccountView
+from futures_agent.live.view import AccountView
 from futures_agent.live.audit import Audit
 from futures_agent.live.clerk import Clerk
 from futures_agent.live.control import Command, Control
