@@ -205,9 +205,7 @@ class Account:
         """Yield what gross exposure, net exposure and the cap of one position leave [21]."""
         risk, gross, net = self._world.risk, 0.0, 0.0
         for each in self._open:
-            price = each.right.money.entry_price
-            if each.trade.entry_time < trade.entry_time:
-                price = self._last_close(each.trade.symbol, trade.entry_time)
+            price = self._last_close(each.trade.symbol, trade.entry_time)
             gross += each.trade.quantity * price
             net += each.trade.sign * each.trade.quantity * price
         yield self._equity * risk["max_leverage"] - gross

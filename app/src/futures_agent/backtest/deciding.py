@@ -15,9 +15,8 @@ from futures_agent.backtest.panel import Panel
 from futures_agent.clock import utc_text
 from futures_agent.compiled import bind, is_kernel, kernel, runner
 from futures_agent.errors import AgentError, Refuse
-from futures_agent.market.candle import CANDLE
 from futures_agent.policy.policy import Policy
-from futures_agent.strategy.inputs import known_at_closes
+from futures_agent.strategy.bars import bars_in_order, require_sound
 from futures_agent.strategy.strategy import SIGNAL, ZONE, Draw, Step, Strategy
 
 OnProgress = Callable[[str, int, int], None]  # stage, symbols done, symbols in all
@@ -137,7 +136,7 @@ def decide(
         try:
             run(bars, np.zeros(1, strategy.state), params, said)
             said.take(np.flatnonzero(bars["timeframe_ms"] == panel.timeframe.ms), out=decided, mode="clip")
-            _require_sound(decided, panel.candles.of(index)["timestamp"])
+            require_sound(decided, panel.candles.of(index)["timestamp"])
         except AgentError:  # refused, or told to stop
             raise
         except (Exception, SystemExit) as error:  # a user's code may raise anything; the other symbols go on
@@ -243,33 +242,8 @@ def bars_of(panel: Panel, strategy: Strategy, index: int) -> NDArray[np.void]:
         Of all the strategy's timeframes, in order of close; where bars close together the higher is first.
     """
     series = {panel.timeframe: panel.candles, **{each: panel.higher[each] for each in strategy.timeframes}}
-    longest_first = sorted(series, key=lambda timeframe: -timeframe.ms)
-    parts = [series[timeframe].of(index) for timeframe in longest_first]
-    bars = np.zeros(sum(map(len, parts)), strategy.bar)
-    first = 0
-    for timeframe, part in zip(longest_first, parts, strict=True):
-        rows = bars[first : first + len(part)]
-        for name in CANDLE.names or ():
-            rows[name] = part[name]
-        rows["timeframe_ms"] = timeframe.ms
-        first += len(part)
-    if len(parts) > 1:
-        order = np.argsort(bars["timestamp"] + bars["timeframe_ms"], kind="stable")
-        bars = bars.take(order, out=np.empty_like(bars), mode="clip")  # a tenth of the time of bars[order]
-    closes = bars["timestamp"] + bars["timeframe_ms"]
-    for wanted in strategy.inputs:
-        if wanted.name in panel.inputs:
-            published = panel.inputs[wanted.name][index]
-            values, known = known_at_closes(published, closes, wanted.max_age_ms)
-            bars[wanted.name], bars[f"{wanted.name}_known"] = values, known
-    return bars
-
-
-def _require_sound(signals: NDArray[np.void], times: NDArray[np.int64]) -> None:
-    """Refuse to trade on distances that are negative or no numbers, and on sides other than +1, 0, −1."""
-    sound = np.abs(signals["entry"]) <= 1
-    for name in ("stop_distance", "target_distance"):
-        sound &= np.isfinite(signals[name]) & (signals[name] >= 0)
-    if not sound.all():
-        row = int(np.argmin(sound))
-        raise ValueError(f"impossible signal {signals[row]} on the bar of {utc_text(int(times[row]))}")
+    return bars_in_order(
+        strategy,
+        {timeframe: each.of(index) for timeframe, each in series.items()},
+        {name: each[index] for name, each in panel.inputs.items()},
+    )

@@ -235,7 +235,7 @@ def open_position(market: Market, book: Book, terms: Any, symbol: int, quantity:
     position.quantity = quantity
     position.entry_time = candle.timestamp
     position.entry_price = price
-    position.mark_price = price
+    position.mark_price = market.candles[row - 1].close  # what the gate knows until this bar has closed
     position.stop_price = stop
     position.target_price = target
     position.liquidation_price = liquidation_price(side, price, terms.leverage)

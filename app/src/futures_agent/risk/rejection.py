@@ -27,3 +27,6 @@ class Rejection(IntEnum):
     RISK_CORRELATED = 13  # too many open positions move with it
     RISK_LIQUIDATION = 14  # the stop lies too near to the liquidation price, or beyond it
     BRACKET_WITHIN_TICK = 15  # stop or target less than a tick away: it would round onto the entry
+    CLOSE_LATE = 16  # live: the candle came too long after its close, or while nobody decided
+    UNSETTLED = 17  # live: the account, or this symbol's orders, are not yet beyond doubt
+    ENTRIES_STOPPED = 18  # live: somebody, or a rule outside the risk gate, lets nothing be opened
