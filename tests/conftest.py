@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +57,21 @@ def simulator_factory() -> Iterator[SimulatorFactory]:
 def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory in which compiled kernels stay for the session: compiling takes seconds."""
     return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def limited_file_size() -> Callable[[int], AbstractContextManager[None]]:
+    """Let no file of this process grow beyond a size, as a full disk would not."""
+
+    @contextmanager
+    def limit(size: int) -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, before)
+
+    return limit

@@ -87,6 +87,7 @@ class LoopbackExchange:
         self.now_ms: Callable[[], int] = self._running_clock(START_MS)
         self.answers: list[Answer] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.raw: list[tuple[str, str, str | None, bytes]] = []  # of changes: method, target, key, body
         self.used: dict[int, int] = {}  # minute -> weight counted
         self.refused = 0
         self.connections = 0
@@ -152,6 +153,17 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.server.exchange.connections += 1
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.exchange.raw.append((self.command, self.path, self.headers.get("X-MBX-APIKEY"), body))
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def do_DELETE(self) -> None:
+        self.do_POST()
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)

@@ -1,9 +1,6 @@
 """Small files are whole or absent, whatever the disk does."""
 
-import contextlib
 import os
-import resource
-import signal
 
 import pytest
 
@@ -43,24 +40,6 @@ def test_an_append_that_does_not_fit_leaves_no_fragment(tmp_path, limited_file_s
         append_line(path, b"x" * 2000)
     append_line(path, b"2")
     assert path.read_bytes() == b"1\n2\n"
-
-
-@pytest.fixture
-def limited_file_size():
-    """Let no file of this process grow beyond a size, as a full disk would not."""
-
-    @contextlib.contextmanager
-    def limit(size):
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-            signal.signal(signal.SIGXFSZ, before)
-
-    return limit
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, limited_file_size):

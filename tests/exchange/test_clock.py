@@ -72,6 +72,15 @@ def test_before_first_contact_the_hosts_clock_stands_in():
     assert 0 <= clock.now_ms() - T < 5_000
 
 
+def test_a_time_heard_in_a_message_moves_it_forward_and_never_back():
+    clock = ExchangeClock(scale=0.001)
+    clock.sync(1_790_000_000_000, time.monotonic(), time.monotonic())
+    clock.advance_to(1_790_000_900_000)
+    assert 0 <= clock.now_ms() - 1_790_000_900_000 < 1_000
+    clock.advance_to(1_790_000_000_000)
+    assert clock.now_ms() >= 1_790_000_900_000
+
+
 def test_host_seconds_until():
     clock = ExchangeClock(1000.0)
     mono = time.monotonic()

@@ -227,6 +227,29 @@ def test_the_wait_is_bounded(host):
     assert len(host.waits) == MAX_WINDOWS_WAITED
 
 
+def test_a_wait_beyond_the_callers_patience_does_not_begin(host):
+    clock = HandClock(EDGE + 40_000)
+    governor = host.program(clock)
+    governor.settle(governor.reserve(100), None)
+    with pytest.raises(Retry, match=r"lets nothing pass until .*; not sent") as refused:
+        governor.reserve(1, longest_wait_s=19.9)
+    assert (refused.value.after_s, host.waits) == (20.0, [])
+    governor.reserve(1, longest_wait_s=20.0)
+    assert host.waits == [EDGE + MINUTE]
+
+
+def test_what_weighs_nothing_waits_for_no_minute_but_for_a_ban(host):
+    clock = HandClock(EDGE + 1_000)
+    governor = host.program(clock)
+    governor.reserve(100)
+    governor.settle(governor.reserve(0, longest_wait_s=0.0), 140)
+    governor.reserve(0, longest_wait_s=0.0)
+    governor.ban(EDGE + 31_000)
+    with pytest.raises(Retry):
+        governor.reserve(0, longest_wait_s=10.0)
+    assert host.waits == []
+
+
 def test_a_wait_ends_when_its_listener_raises(host):
     def stop(_):
         raise Interrupted("told to stop")

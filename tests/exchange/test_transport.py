@@ -8,12 +8,14 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 
 from futures_agent.errors import Refuse, Retry
 from futures_agent.exchange.client import MarketDataClient
 from futures_agent.exchange.outcome import Outcome
+from futures_agent.exchange.signing import query_of
 from futures_agent.exchange.transport import Transport
 from futures_agent.settings.tree import ExchangeSettings
 from loopback_exchange import Answer, cut_short, reset_connection, stay_silent
@@ -388,3 +390,82 @@ class TestIsolation:
     def test_other_values_do_not_isolate(self, monkeypatch, value):
         monkeypatch.setenv("BACKTEST_ISOLATED", value)
         Transport(ExchangeSettings()).close()
+
+
+# Requests that change something.
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_what_is_signed_is_what_arrives(exchange, transport, method):
+    query = query_of({"symbol": "币安人生USDT", "x": "a:b/c~d e&f=g", "quantity": Decimal("1e-05")})
+    reply = transport.change(method, "/fapi/v1/time", query, key="my-key")
+    assert (reply.status, reply.outcome) == (200, Outcome.OK)
+    assert exchange.raw == [(method, f"/fapi/v1/time?{query}", "my-key", b"")]
+    assert query not in reply.url
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outcome"),
+    [
+        (400, {"code": -2019, "msg": "Margin is insufficient."}, Outcome.REJECTED),
+        (400, {"code": -1006, "msg": "unknown"}, Outcome.UNKNOWN),
+        (400, {"code": -9999, "msg": "news"}, Outcome.UNKNOWN),
+        (408, {"code": -1007, "msg": "Timeout"}, Outcome.UNKNOWN),
+        (429, {"code": -1015, "msg": "Too many new orders"}, Outcome.NOT_EXECUTED),
+        (503, {"code": -1008, "msg": "throttled"}, Outcome.NOT_EXECUTED),
+        (503, {"code": -1000, "msg": "Unknown error, please check your request"}, Outcome.UNKNOWN),
+        (502, "<html>bad gateway", Outcome.UNKNOWN),
+        (403, "<html>firewall", Outcome.REJECTED),
+        (200, "<html>Welcome", Outcome.UNKNOWN),
+        (302, "", Outcome.UNKNOWN),
+        (404, "<html>nginx", Outcome.UNKNOWN),
+    ],
+)
+def test_outcomes_of_a_change(exchange, transport, status, body, outcome):
+    exchange.answers = [Answer(status, body)]
+    reply = transport.change("POST", TIME, "a=1")
+    assert (reply.status, reply.outcome) == (status, outcome)
+    assert len(exchange.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (stay_silent, "no whole answer in time"),
+        (reset_connection, "connection lost"),
+        (cut_short, "connection lost"),
+        (trickle, "no whole answer in time"),
+    ],
+)
+def test_a_change_without_an_answer_is_unknown_and_sent_once(exchange, transport, act, said):
+    exchange.answers = [Answer(act=act)]
+    reply = transport.change("POST", TIME, "signature=abc")
+    assert (reply.status, reply.outcome, reply.code, reply.body) == (0, Outcome.UNKNOWN, None, b"")
+    assert reply.message.startswith(said)
+    assert "abc" not in repr(reply)
+    assert len(exchange.requests) == 1
+
+
+def test_a_change_that_found_no_connection_was_not_executed():
+    with full_backlog() as port:
+        for url, said in (
+            (f"http://127.0.0.1:{free_port()}", "connection refused"),
+            (f"http://127.0.0.1:{port}", "no connection within 0.2 s"),
+            ("http://no-such-host.invalid", "the host name cannot be resolved"),
+        ):
+            transport = Transport(ExchangeSettings(rest_url=url, connect_timeout_s=0.2))
+            reply = transport.change("POST", TIME, "a=1")
+            assert (reply.status, reply.outcome) == (0, Outcome.NOT_EXECUTED)
+            assert reply.message.startswith(said)
+            transport.close()
+
+
+def test_a_connection_that_the_exchange_closes_under_a_change_is_unknown(exchange, transport):
+    transport.get(TIME)  # the connection is used again
+
+    def close_unread(_, connection):
+        connection.shutdown(socket.SHUT_RDWR)
+
+    exchange.answers = [Answer(act=close_unread)]
+    assert transport.change("DELETE", TIME, "a=1").outcome is Outcome.UNKNOWN
+    assert len(exchange.requests) == 2

@@ -62,6 +62,16 @@ def test_a_new_file_is_readable_by_its_group_only_whatever_the_umask(database: P
     assert modes == {name: "0o640", f"{name}-shm": "0o640", f"{name}-wal": "0o640"}
 
 
+@pytest.mark.parametrize(
+    ("directory", "file"),
+    [(0o2750, 0o640), (0o755, 0o640), (0o775, 0o664), (0o2775, 0o664), (0o770, 0o660)],
+)
+def test_whoever_may_create_files_beside_it_may_write_it(database: Path, directory: int, file: int) -> None:
+    database.parent.chmod(directory)
+    with contextlib.closing(open_writer(database)):
+        assert {stat.S_IMODE(path.stat().st_mode) for path in database.parent.iterdir()} == {file}
+
+
 def test_wal_files_stay_after_the_last_writer_and_the_last_reader(database: Path) -> None:
     _create(database)
     kept = {f"{database.name}-wal", f"{database.name}-shm"}

@@ -29,7 +29,7 @@ def systemd_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for pattern in ("*.service", "*.timer", "*.slice"):
         for unit in SYSTEMD.glob(pattern):
             shutil.copy(unit, units)
-    programs = [root / "usr/local/bin/agentctl", root / "usr/bin/flock"]
+    programs = [root / "usr/local/bin/agentctl", root / "usr/bin/flock", root / "usr/bin/timeout"]
     programs += [
         root / "usr/local/lib/crypto-futures-agent" / one.name for one in (SYSTEMD / "scripts").iterdir()
     ]

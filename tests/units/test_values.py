@@ -57,6 +57,7 @@ def test_live_outranks_all_others():
         ("restore-test", "agent-jobs", "agent-jobs.slice"),
         ("compact", "agent-jobs", "agent-jobs.slice"),
         ("backtest", "agent-backtest", "agent-backtest.slice"),
+        ("live-trading", "agent-live", "agent-live.slice"),
     ],
 )
 def test_users_and_slices(job, user, slice_):
@@ -116,6 +117,8 @@ def test_what_systemd_does_not_restart_has_no_start_limit(job):
         ("restore-test", ["jobs/restore-test"]),
         ("compact", ["db", "jobs/compact"]),
         ("backtest", ["backtest/results", "jobs/backtest"]),
+        ("live-trading", ["live", "journal", "incidents", "exchange", "db"]),
+        ("live-down", ["holds", "incidents"]),
     ],
 )
 def test_writes_only_there(job, directories):
@@ -124,7 +127,7 @@ def test_writes_only_there(job, directories):
     assert service["ReadWritePaths"] == [f"-/var/lib/crypto-futures-agent/{path}" for path in directories]
 
 
-@pytest.mark.parametrize("job", ["backtest", "backup", "restore-test", "compact"])
+@pytest.mark.parametrize("job", ["backtest", "backup", "restore-test", "compact", "live-down"])
 def test_what_needs_no_network_has_none(job):
     service = unit(f"{job}.service")
     assert (service["PrivateNetwork"], service["IPAddressDeny"]) == (["yes"], ["any"])
@@ -150,7 +153,7 @@ def test_compact_keeps_its_temporary_copy_where_it_measures_free_disk():
 
 
 def test_jobs_that_can_be_held_are_the_units_that_look_for_it():
-    assert set(HOLDABLE) == set(JOBS)
+    assert set(HOLDABLE) == {*JOBS, "live-trading"}
 
 
 def test_exit_codes_that_no_retry_would_change():
@@ -172,7 +175,7 @@ def test_one_job_one_name(job):
     assert "Unit" not in timer  # the timer starts the service of its own name
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", HOLDABLE)
 def test_every_job_can_be_held(job):
     service = unit(f"{job}.service")
     assert service["ConditionPathExists"] == [f"!/var/lib/crypto-futures-agent/holds/{job}"]
@@ -187,7 +190,7 @@ def test_programs_that_units_call_are_shipped(path):
 
 @pytest.mark.parametrize(
     "path",
-    sorted(SYSTEMD.glob("*.*")) + sorted((SYSTEMD / "backtest.service.d").iterdir()),
+    sorted(SYSTEMD.glob("*.*")) + sorted(SYSTEMD.glob("*.d/*")),
     ids=lambda path: path.name,
 )
 def test_files_say_who_they_are(path):

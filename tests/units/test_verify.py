@@ -40,10 +40,12 @@ def test_the_drop_in_for_older_systemd_is_understood(analyze, systemd_root, tmp_
     assert (said.stdout, said.stderr) == ("", "")
 
 
-# Score × 10; the kernels of the backtest need writable code, some jobs need the network.
+# Score × 10; the kernels of the backtest need writable code, live trading and some jobs need the network, and
+# what stops the backtest has to find systemd.
 @pytest.mark.parametrize(
     ("name", "most"),
     [
+        ("live-trading.service", 20),
         ("backtest.service", 10),
         ("data-sync.service", 20),
         ("data-validation.service", 20),
@@ -52,6 +54,7 @@ def test_the_drop_in_for_older_systemd_is_understood(analyze, systemd_root, tmp_
         ("restore-test.service", 10),
         ("compact.service", 10),
         ("hold-notice@backtest.service", 10),
+        ("live-down.service", 20),
     ],
 )
 def test_exposure(analyze, name, most):

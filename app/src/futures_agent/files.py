@@ -10,8 +10,10 @@ from pathlib import Path
 from futures_agent.errors import Refuse, Retry
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
     """Replace `path` by `content`: a reader sees the old file or the new one, never a part.
+
+    A `durable` one is on the disk on return; another may be lost, whole, in a power cut.
 
     Raises
     ------
@@ -28,9 +30,11 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             file.write(content)
             file.flush()
             os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
-        sync_directory(path.parent)
+        if durable:
+            sync_directory(path.parent)
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

@@ -12,7 +12,8 @@ DEPLOYED = yaml.safe_load((SCENARIO / "molecule.yml").read_text())["provisioner"
     "agents"
 ]
 TIMERS = sorted(path.name for path in (SCENARIO.parents[1] / "systemd").glob("*.timer"))
-SERVICES = [timer.replace(".timer", ".service") for timer in TIMERS]
+LIVE = "live-trading.service"
+SERVICES = [LIVE, *(timer.replace(".timer", ".service") for timer in TIMERS)]
 SYMBOLS = DEPLOYED["app_settings"]["data"]["symbols"]
 HISTORY_DAYS = DEPLOYED["app_settings"]["data"]["history_days"]
 STATE = "/var/lib/crypto-futures-agent"

@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from agent_host import DATABASE, DEPLOYED, STATE, TIMERS
+from agent_host import DATABASE, DEPLOYED, SERVICES, STATE, TIMERS
 
 SHARES = {"agent": 90, "agent-live": 60, "agent-backtest": 30, "agent-jobs": DEPLOYED["units_cpu_share_jobs"]}
 MIB = 1024 * 1024
@@ -36,13 +36,13 @@ def test_agentctl_is_the_current_release(agent):
     assert "/etc/crypto-futures-agent/agent.toml" in agent.run("agentctl settings --json")
 
 
-@pytest.mark.parametrize("name", ["agent-jobs", "agent-backtest"])
+@pytest.mark.parametrize("name", ["agent-jobs", "agent-live", "agent-backtest"])
 def test_users_cannot_log_in(host, name):
     user = host.user(name)
     assert (user.shell, user.home, user.group) == ("/usr/sbin/nologin", "/nonexistent", "agent-data")
 
 
-@pytest.mark.parametrize("unit", [*(f"{job}.service" for job in TIMES), "agent-live.slice"])
+@pytest.mark.parametrize("unit", [*SERVICES, "live-down.service", "agent-live.slice"])
 def test_systemd_understands_every_unit(host, unit):
     ran = host.run(f"systemd-analyze verify --man=no {unit}")
     assert (ran.stdout, ran.stderr) == ("", "")
@@ -58,6 +58,8 @@ def test_systemd_understands_every_unit(host, unit):
         ("backup", 10),
         ("compact", 10),
         ("restore-test", 10),
+        ("live-trading", 20),
+        ("live-down", 20),
     ],
 )
 def test_exposure_stays_low(agent, job, most):
@@ -132,6 +134,9 @@ def test_next_elapse_is_the_schedule(agent, job):
         f"{STATE}/holds/new",
         f"{STATE}/jobs/data-sync/new",
         f"{STATE}/backups/hot/new",
+        f"{STATE}/incidents/new",
+        f"{STATE}/journal/new",
+        f"{STATE}/live/new",
         "/etc/crypto-futures-agent/agent.toml",
         "/opt/crypto-futures-agent/current/bin/agentctl",
     ],
@@ -145,6 +150,7 @@ def test_the_backtest_user_cannot_read_what_belongs_to_others(agent, command):
     agent.run(f"runuser -u agent-backtest -- {command}", fails=True)
 
 
-@pytest.mark.parametrize("path", [f"{STATE}/db", f"{STATE}/exchange", f"{STATE}/backups/hot"])
-def test_strangers_cannot_look_into_the_database(agent, path):
-    agent.run(f"runuser -u nobody -- ls {path}", fails=True)
+@pytest.mark.parametrize("path", ["db", "exchange", "backups/hot", "live", "journal", "incidents"])
+def test_strangers_cannot_look_in(agent, path):
+    agent.run(f"ls {STATE}/{path}")
+    agent.run(f"runuser -u nobody -- ls {STATE}/{path}", fails=True)

@@ -98,7 +98,7 @@ def test_compact_gives_unused_pages_back(agent):
     assert "integrity_check ok" in agent.show("compact", "StatusText")
     assert agent.host.file(DATABASE).size < size
     assert agent.counts() == before
-    assert agent.run(f"stat --format='%U %G %a' {DATABASE}") == "agent-jobs agent-data 640"
+    assert agent.run(f"stat --format='%U %G %a' {DATABASE}") == "agent-jobs agent-write 664"
     assert agent.run(f"find {STATE}/db -name 'etilqs*'") == ""
     agent.run("agentctl db check --full")
 
@@ -115,7 +115,7 @@ def test_a_damaged_database_never_becomes_a_backup_and_is_restored_from_one(agen
     agent.run("agentctl db check --full")
     assert agent.counts() == before
     assert not agent.host.file(f"{STATE}/db/LOCKED").exists
-    assert agent.run(f"stat --format='%U %G %a' {DATABASE}") == "agent-jobs agent-data 640"
+    assert agent.run(f"stat --format='%U %G %a' {DATABASE}") == "agent-jobs agent-write 664"
     assert agent.start("backup") == ("success", 0)
 
 

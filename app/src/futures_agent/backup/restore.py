@@ -29,7 +29,7 @@ from futures_agent.errors import Blocked, Refuse, Retry
 from futures_agent.files import explain_os_error, make_directory, sync_directory, write_atomically
 from futures_agent.program.locks import database_turn
 from futures_agent.settings import Settings
-from futures_agent.store.database import database_errors, open_writer
+from futures_agent.store.database import database_errors, file_mode, open_writer
 from futures_agent.store.integrity import quick_check
 
 _NEW = ".restored.db"
@@ -215,6 +215,7 @@ def _replace(settings: Settings, new: Path) -> None:
             path.unlink(missing_ok=True)
         sync_directory(database.parent)
         step("restore", 4)
+        new.chmod(file_mode(database.parent))  # a copy is readable by its group; others may have to write
         os.replace(new, database)
         sync_directory(database.parent)
     except OSError as error:

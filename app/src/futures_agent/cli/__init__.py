@@ -9,11 +9,11 @@ from __future__ import annotations
 import faulthandler
 import sys
 
-from futures_agent.cli import jobs, operate, results, stored
+from futures_agent.cli import jobs, live, operate, results, stored
 from futures_agent.cli.frame import app
 from futures_agent.errors import AgentError, ExitCode, exit_code_of
 
-__all__ = ["app", "jobs", "main", "operate", "results", "stored"]
+__all__ = ["app", "jobs", "live", "main", "operate", "results", "stored"]
 
 
 def main() -> None:

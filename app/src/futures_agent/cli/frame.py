@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,7 +84,14 @@ def effective_logged(overrides: Mapping[str, str] | None = None) -> Effective:
 
     effective = effective_settings(overrides)
     start_logging(effective.settings.log.level)
+    _require_access(effective.settings.paths.state)
     return effective
+
+
+def _require_access(state: Path) -> None:
+    """Refuse once, clearly, what every file below would be refused for."""
+    if os.path.isdir(state) and not os.access(state, os.X_OK):
+        raise Refuse(f"{state}: only its owner and its group may look in; use sudo, or join the group")
 
 
 def settings_logged() -> Settings:

@@ -52,7 +52,7 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
 @app.command()
 def hold(
-    unit: Annotated[str, typer.Argument(help="A job: backtest, data-sync, backup, …")],
+    unit: Annotated[str, typer.Argument(help="A unit: backtest, live-trading, data-sync, …")],
     why: Annotated[str, typer.Option("--why", help="The reason; the journal shows it.")],
 ) -> None:
     """Keep a unit from starting, by timer or by hand, until it is released."""

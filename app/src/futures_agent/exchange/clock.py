@@ -61,6 +61,15 @@ class ExchangeClock:
         self._anchor = _Anchor(server_ms, received_mono, uncertainty_ms)
         self.known = True
 
+    def advance_to(self, exchange_ms: int) -> None:
+        """Show at least `exchange_ms`, a time that the exchange was just heard to tell in a message.
+
+        So a simulator's clock that jumps is followed as soon as anything is heard; it never goes back.
+        """
+        heard = _Anchor(exchange_ms, time.monotonic(), self._anchor.uncertainty_ms)
+        if self.at_ms(heard.mono_s) < exchange_ms:
+            self._anchor = heard
+
     def pace(self, server_ms: int, sent_mono: float, received_mono: float) -> tuple[float, float]:
         """Return the least and the most that `scale` can have been since `sync`, by one more answer.
 

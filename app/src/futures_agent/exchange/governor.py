@@ -17,6 +17,7 @@ adjacent ones together then hold no more than the limit, wherever the exchange's
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import threading
 import time
@@ -124,14 +125,22 @@ class WeightGovernor:
         """Weight per minute to which this program may bring the host's use."""
         return int(self.limit_per_min * self._share)
 
-    def reserve(self, weight: int) -> Reservation:
+    def reserve(self, weight: int, *, longest_wait_s: float = math.inf) -> Reservation:
         """Charge `weight` to the current minute, waiting for the next one while it does not fit.
+
+        What weighs nothing waits for no minute, only for the end of a ban.
+
+        Parameters
+        ----------
+        weight : int
+        longest_wait_s : float
+            Host seconds, all waits together; one that would take longer does not begin.
 
         Raises
         ------
         Retry
-            A ban outlasts a bounded wait, others used up every minute for too long, or one of them keeps
-            the state locked.
+            A ban or the minute outlasts a bounded wait, others used up every minute for too long, or one of
+            them keeps the state locked.
         Refuse
             `weight` is more than the budget of a whole minute.
         Interrupted
@@ -147,12 +156,18 @@ class WeightGovernor:
                 self._raise_if_banned(state.ban_until_ms)
                 if state.ban_until_ms > self._clock.now_ms():
                     wait_until_ms = state.ban_until_ms
-                elif state.used + weight <= self.budget:
+                elif not weight or state.used + weight <= self.budget:
                     state.used += weight
                     state.in_flight += weight
                     return Reservation(state.window, weight)
                 else:
                     wait_until_ms = (state.window + 1) * MINUTE_MS
+            longest_wait_s -= self._clock.host_seconds_until(wait_until_ms)
+            if longest_wait_s < 0:
+                raise Retry(
+                    f"the exchange's rate limit lets nothing pass until {utc_text(wait_until_ms)}; not sent",
+                    after_s=(wait_until_ms - self._clock.now_ms()) / 1000,
+                )
             self._wait_until(wait_until_ms)
         raise Retry(
             f"the exchange's weight budget ({self.budget} per minute) stayed used up for "

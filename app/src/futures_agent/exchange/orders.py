@@ -13,7 +13,7 @@ from msgspec import Struct
 from futures_agent.exchange.outcome import Outcome
 
 
-class PlaceMarket(Struct, frozen=True, kw_only=True, tag=True):
+class PlaceMarket(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """Trade `quantity` at market; with `reduce_only` it can only close.
 
     `side` is +1 to buy, −1 to sell, here and everywhere below.
@@ -26,7 +26,7 @@ class PlaceMarket(Struct, frozen=True, kw_only=True, tag=True):
     reduce_only: bool = False
 
 
-class PlaceTarget(Struct, frozen=True, kw_only=True, tag=True):
+class PlaceTarget(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """Rest a reduce-only LIMIT order, good till cancelled."""
 
     symbol: str
@@ -36,7 +36,7 @@ class PlaceTarget(Struct, frozen=True, kw_only=True, tag=True):
     price: Decimal
 
 
-class PlaceStop(Struct, frozen=True, kw_only=True, tag=True):
+class PlaceStop(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """Rest a STOP_MARKET order that closes the whole position (`closePosition`), at the algo service."""
 
     symbol: str
@@ -45,28 +45,28 @@ class PlaceStop(Struct, frozen=True, kw_only=True, tag=True):
     trigger_price: Decimal
 
 
-class Cancel(Struct, frozen=True, kw_only=True, tag=True):
+class Cancel(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """Cancel a regular order."""
 
     symbol: str
     client_id: str
 
 
-class CancelStop(Struct, frozen=True, kw_only=True, tag=True):
+class CancelStop(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """Cancel a conditional order that has not triggered."""
 
     symbol: str
     client_id: str
 
 
-class QueryOrder(Struct, frozen=True, kw_only=True, tag=True):
+class QueryOrder(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """Ask what became of a regular order."""
 
     symbol: str
     client_id: str
 
 
-class QueryStop(Struct, frozen=True, kw_only=True, tag=True):
+class QueryStop(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """Ask what became of a conditional order; a broker looks at the open ones first."""
 
     symbol: str
@@ -76,7 +76,7 @@ class QueryStop(Struct, frozen=True, kw_only=True, tag=True):
 Request = PlaceMarket | PlaceTarget | PlaceStop | Cancel | CancelStop | QueryOrder | QueryStop
 
 
-class OrderSeen(Struct, frozen=True, kw_only=True, tag=True):
+class OrderSeen(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """A regular order as the venue tells it."""
 
     symbol: str
@@ -97,7 +97,7 @@ class OrderSeen(Struct, frozen=True, kw_only=True, tag=True):
         return self.status in ("NEW", "PARTIALLY_FILLED")
 
 
-class StopSeen(Struct, frozen=True, kw_only=True, tag=True):
+class StopSeen(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """A conditional order as the venue tells it."""
 
     symbol: str
@@ -120,7 +120,7 @@ class StopSeen(Struct, frozen=True, kw_only=True, tag=True):
         return self.status in ("NEW", "TRIGGERING", "TRIGGERED")
 
 
-class FillSeen(Struct, frozen=True, kw_only=True, tag=True):
+class FillSeen(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """One fill of one order of ours; (symbol, trade_id) names it for good."""
 
     symbol: str
@@ -137,7 +137,7 @@ class FillSeen(Struct, frozen=True, kw_only=True, tag=True):
     time_ms: int
 
 
-class PositionSeen(Struct, frozen=True, kw_only=True, tag=True):
+class PositionSeen(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """A position; `amount` < 0 is short, 0 is none."""
 
     symbol: str
@@ -146,7 +146,7 @@ class PositionSeen(Struct, frozen=True, kw_only=True, tag=True):
     updated_ms: int
 
 
-class WalletSeen(Struct, frozen=True, kw_only=True, tag=True):
+class WalletSeen(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """The wallet balance of one asset: deposits + realised PnL − fees + funding, without unrealised PnL."""
 
     asset: str
@@ -154,7 +154,7 @@ class WalletSeen(Struct, frozen=True, kw_only=True, tag=True):
     time_ms: int
 
 
-class FundingSeen(Struct, frozen=True, kw_only=True, tag=True):
+class FundingSeen(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """One funding payment; `amount` > 0 is received."""
 
     symbol: str
@@ -163,7 +163,7 @@ class FundingSeen(Struct, frozen=True, kw_only=True, tag=True):
     time_ms: int
 
 
-class Snapshot(Struct, frozen=True, kw_only=True, tag=True):
+class Snapshot(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """The account as queries tell it; what happened after `taken_ms` may be missing, or in it already.
 
     Attributes
@@ -188,7 +188,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, tag=True):
 Seen = OrderSeen | StopSeen | FillSeen | PositionSeen | WalletSeen | FundingSeen
 
 
-class Answer(Struct, frozen=True, kw_only=True, tag=True):
+class Answer(Struct, frozen=True, kw_only=True, tag=True, tag_field="what"):
     """What became of a request, as far as its answer tells.
 
     Attributes

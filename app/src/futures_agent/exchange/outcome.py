@@ -10,12 +10,12 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """What became of one request."""
+    """What became of one request; the values are in files that last."""
 
-    OK = "done"
-    REJECTED = "definitively refused; the same request will be refused again"
-    NOT_EXECUTED = "certainly not executed; the same request may be sent again"
-    UNKNOWN = "may or may not have been executed; ask the exchange before anything else"
+    OK = "OK"  # done
+    REJECTED = "REJECTED"  # definitively refused; the same request will be refused again
+    NOT_EXECUTED = "NOT_EXECUTED"  # certainly not executed; the same request may be sent again
+    UNKNOWN = "UNKNOWN"  # may or may not have been executed; ask the exchange before anything else
 
 
 # Error bodies that say "execution status unknown", whatever the HTTP status.

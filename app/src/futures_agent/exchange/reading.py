@@ -70,7 +70,7 @@ class ReadingClient:
         on_wait: Callable[[int], None] | None = None,
     ) -> None:
         self._transport = Transport(settings)
-        if settings.time_scale != 1 and not _is_loopback(settings.rest_url):
+        if settings.time_scale != 1 and not is_loopback(settings.rest_url):
             raise Refuse(
                 f"exchange.time_scale {settings.time_scale:g}: only a simulator on this host has a clock of "
                 f"another speed, and exchange.rest_url is {settings.rest_url}; set it to 1"
@@ -157,21 +157,30 @@ class ReadingClient:
         pool: Pool | None = None,
         charge: bool = True,
     ) -> Reply:
+        return self._counted(lambda: self._transport.get(path, params), weight, pool=pool, charge=charge)
+
+    def _counted(
+        self, send: Callable[[], Reply], weight: int, *, pool: Pool | None = None, charge: bool = True
+    ) -> Reply:
+        """Send one request by `send` once the host's limits let it pass, and learn from its answer."""
         if pool is not None:
             self._governor.draw(pool)
         reservation = self._governor.reserve(weight) if charge and pool is None else None
         used_weight = None
-        with self._counting:
-            self.requests += 1
-            self.weight_used += weight
+        self._count(weight)
         try:
-            reply = self._transport.get(path, params)
+            reply = send()
             used_weight = reply.used_weight
         finally:
             if reservation is not None:
                 self._governor.settle(reservation, used_weight)
         self._obey(reply, pool)
         return reply
+
+    def _count(self, weight: int) -> None:
+        with self._counting:
+            self.requests += 1
+            self.weight_used += weight
 
     def _obey(self, reply: Reply, pool: Pool | None) -> None:
         """Keep every program of the host still where the answer demands it."""
@@ -226,7 +235,8 @@ class ReadingClient:
             )
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Say whether `url` leads to this host: only a simulator's clock may jump or run at another speed."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ip_address(host).is_loopback
@@ -238,6 +248,8 @@ def raise_unless_ok(reply: Reply) -> None:
     """Turn an answer that is no data into the error that names who must react."""
     if reply.outcome is Outcome.OK:
         return
+    if not reply.status:
+        raise Retry(f"{reply.url}: {reply.message}")
     said = f"HTTP {reply.status} {reply.message}".rstrip() + (f" ({reply.code})" if reply.code else "")
     if reply.status == 451:
         raise Refuse(f"{reply.url}: the exchange does not serve this host's country (HTTP 451)")

@@ -82,6 +82,39 @@ class Incident(Struct, frozen=True, kw_only=True, tag=True):
     text: str
 
 
+class Concluded(Struct, frozen=True, kw_only=True, tag=True):
+    """The desk gave up on an order of its own that no answer and no event settled.
+
+    `status` is NOT_PLACED (no query found it for long enough, and the position did not move) or LAPSED
+    (it was not sent while its decision was fresh, or not executed as often as it may be tried).
+    """
+
+    at_ms: int
+    symbol: str
+    client_id: str
+    status: str
+
+
+class Settled(Struct, frozen=True, kw_only=True, tag=True):
+    """What of one symbol outlives its orders and trades, once it has none open."""
+
+    symbol: str
+    last_fill: int  # fills up to this trade id are accounted for
+    decided_ms: int  # no entry decided then or earlier is taken again
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True, tag=True):
+    """A time at which nothing was open: all that later records need of the earlier ones.
+
+    `kept` is what the trader wants to know again, under names of its own.
+    """
+
+    at_ms: int
+    wallet: WalletSeen | None
+    settled: tuple[Settled, ...]
+    kept: dict[str, float]
+
+
 class Started(Struct, frozen=True, kw_only=True, tag=True):
     """A trader began to write here."""
 
@@ -90,4 +123,15 @@ class Started(Struct, frozen=True, kw_only=True, tag=True):
     version: str
 
 
-Record = EntryWanted | ExitWanted | Sent | Answered | Happened | Reconciled | Incident | Started
+Record = (
+    EntryWanted
+    | ExitWanted
+    | Sent
+    | Answered
+    | Happened
+    | Reconciled
+    | Incident
+    | Concluded
+    | Checkpoint
+    | Started
+)

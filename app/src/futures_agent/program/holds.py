@@ -5,8 +5,6 @@ The unit itself checks the file with `ConditionPathExists=!`; programs started b
 
 from __future__ import annotations
 
-import getpass
-import os
 from pathlib import Path
 
 import msgspec
@@ -14,9 +12,11 @@ import msgspec
 from futures_agent.clock import SystemClock, utc_text
 from futures_agent.errors import Held, Refuse
 from futures_agent.files import explain_os_error, write_atomically
+from futures_agent.program.person import who
 
-# Units that may be held: the nightly backtest, and every job a person may want quiet for a while.
+# Units that may be held: live trading, the backtest, and every job a person may want quiet for a while.
 HOLDABLE = (
+    "live-trading",
     "backtest",
     "data-sync",
     "data-validation",
@@ -41,7 +41,7 @@ def set_hold(directory: Path, unit: str, why: str) -> Hold:
     _check(unit)
     if not why.strip():
         raise Refuse("--why: a hold needs a reason; the journal shows it at each skipped start")
-    hold = Hold(unit=unit, why=why.strip(), since=utc_text(SystemClock().now_ms()), by=_who())
+    hold = Hold(unit=unit, why=why.strip(), since=utc_text(SystemClock().now_ms()), by=who())
     write_atomically(directory / unit, msgspec.json.encode(hold) + b"\n")
     return hold
 
@@ -77,13 +77,6 @@ def refuse_if_held(directory: Path, unit: str) -> None:
         raise Held(
             f"{unit} is held since {hold.since} by {hold.by}: {hold.why}; `agentctl release {unit}` ends it"
         )
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid that no passwd entry knows
-        return f"uid {os.getuid()}"
 
 
 def _check(unit: str) -> None:

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from enum import Enum
@@ -24,7 +25,7 @@ from futures_agent.store.migrate import LATEST, apply_pending, is_ours, refuse_f
 
 MIN_SQLITE_VERSION = (3, 51, 3)
 LOCKED_FLAG = "LOCKED"  # beside the database: recovery holds it
-FILE_MODE = 0o640  # the group may read; SQLite gives -wal and -shm the same mode
+FILE_MODE = 0o640  # the group may read
 WAL_AUTOCHECKPOINT_PAGES = 1000
 WAL_SIZE_LIMIT = 64 * 1024 * 1024  # bytes a checkpoint leaves of a longer -wal; the last close leaves none
 WHAT_TO_DO_WITH_DAMAGE = (
@@ -136,6 +137,16 @@ def open_reader(
         return db
 
 
+def file_mode(directory: Path) -> int:
+    """Return the mode of a database in `directory`; SQLite gives its -wal and -shm the same.
+
+    Whoever may create files there may write it. Where that is a group, those who may only read are the
+    others, as far as a directory above lets them pass.
+    """
+    permissions = directory.stat().st_mode
+    return 0o660 | permissions & stat.S_IROTH if permissions & stat.S_IWGRP else FILE_MODE
+
+
 @contextlib.contextmanager
 def database_errors(database: Path) -> Iterator[None]:
     """Turn SQLite's errors into ones that say who must react.
@@ -213,7 +224,8 @@ def _require_safe_sqlite() -> None:
 def _create_file(database: Path) -> None:
     """Create an empty file, so that its mode does not depend on the umask of whoever came first."""
     try:
-        descriptor = os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        mode = file_mode(database.parent)
+        descriptor = os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except FileExistsError:
         return
     except (FileNotFoundError, NotADirectoryError):
@@ -223,7 +235,7 @@ def _create_file(database: Path) -> None:
             raise _disk_full(database) from None
         raise _no_access(database, error.strerror) from None
     try:
-        os.fchmod(descriptor, FILE_MODE)
+        os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
 
