@@ -128,7 +128,7 @@ class Assembly:
         self._instruments_mono: float | None = None
         self._gate_looked_mono = float("-inf")
         self._gate_why = ""
-        self._user_is_up = False
+        self._is_up: set[str] = set()
         self.trader = Trader(
             settings,
             Parts(
@@ -157,6 +157,11 @@ class Assembly:
     def clock(self) -> Clock:
         """Exchange time."""
         return _ExchangeTime(self.market_client)
+
+    @property
+    def streams_are_up(self) -> bool:
+        """Whether both the account and the market are heard."""
+        return self._is_up == {"user", "market"}
 
     def close(self) -> None:
         """End threads and connections; what the database lacks is written at the next start."""
@@ -199,8 +204,7 @@ class Assembly:
         self.inbox.put(seen)
 
     def _on_stream(self, name: str, up: bool, why: str) -> None:
-        if name == "user":
-            self._user_is_up = up
+        (self._is_up.add if up else self._is_up.discard)(name)
         self.inbox.put(StreamChanged(name, up, why))
 
     def _on_candle(self, symbol: str, timeframe: Timeframe, candle: Any, received_ms: int = 0) -> None:
@@ -346,7 +350,7 @@ class Assembly:
     # What people see.
 
     def _write_status(self, trader: Trader) -> None:
-        if self._user_is_up:
+        if "user" in self._is_up:
             self.heartbeat.mark("user")
         status = self._status(trader)
         try:
