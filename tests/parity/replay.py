@@ -38,7 +38,7 @@ from parity.stepped_clock import SteppedClock, stand_in_for
 KEY, SECRET = "parity", "parity-secret"
 EQUITY = 10_000
 _FOR_EVER_MS = 10 * 365 * 24 * HOUR_MS
-_PATIENCE_S = 120.0
+_PATIENCE_S = 30.0
 
 
 def venue_config(costs: CostSettings, leverage: int, **terms: Any) -> SimulatorConfig:
@@ -138,11 +138,18 @@ class TraderThread:
     def explain(self) -> str:
         """Return what the trader is doing, for a test that waits in vain."""
         one = self.assembly
+        lines = [
+            f"{line.symbol} {line.exposure}, exit {line.exit_why!r}, unclear {line.is_unclear}, "
+            f"told {line.told_agrees}, difference {line.difference}, ask {line.ask_ms}, "
+            f"orders {[(o.client_id, o.state.value, o.status, str(o.unseen)) for o in line.orders.values()]}"
+            for line in one.desk.lines.values()
+            if not line.is_idle
+        ]
         return (
             f"{one.trader.phase}, reconciled {one.trader.reconciled}, inbox empty {one.inbox.is_empty}, "
             f"in flight {one.clerk.in_flight}, audit {one.audit.is_pending}, round {one.rounds.is_busy}, "
-            f"last close {one.rounds.last_close_ms}, wanted {one.desk.reconcile_wanted_ms()}, "
-            f"lines {[line for line in one.desk.lines.values() if not line.is_idle][:2]}"
+            f"last close {one.rounds.last_close_ms}, now {one.clock.now_ms()}, "
+            f"reconcile wanted {one.desk.reconcile_wanted_ms()}, {lines}"
         )
 
     def stop(self) -> None:

@@ -106,13 +106,14 @@ class Trader:
     def is_idle(self) -> bool:
         """Whether nothing is under way and nothing waits: until time or the venue moves, nothing happens."""
         parts = self.parts
+        wanted_ms = parts.clerk.desk.reconcile_wanted_ms()
         return (
             self.phase == "trading"
             and self.reconciled
             and parts.inbox.is_empty
             and not parts.clerk.in_flight
             and not parts.audit.is_pending
-            and parts.clerk.desk.reconcile_wanted_ms() is None
+            and (wanted_ms is None or wanted_ms > parts.clock.now_ms())
             and not parts.rounds.is_busy
         )
 
