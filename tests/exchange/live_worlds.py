@@ -16,7 +16,7 @@ from futures_agent.simulator.server import RunningSimulator
 from signed_client import SignedClient
 
 BTC = "BTCUSDT"
-_PATIENCE_S = 8.0
+_PATIENCE_S = 40.0
 
 
 def settings_of(simulator: RunningSimulator, **settings: Any) -> ExchangeSettings:
