@@ -16,7 +16,6 @@ from futures_agent import __version__
 from futures_agent.clock import Clock, utc_text
 from futures_agent.errors import Refuse, Retry
 from futures_agent.exchange.orders import Answer
-from futures_agent.live.view import AccountView
 from futures_agent.live.audit import Audit
 from futures_agent.live.clerk import Clerk
 from futures_agent.live.control import Command, Control
@@ -35,6 +34,7 @@ from futures_agent.live.inbox import (
 from futures_agent.live.records import Answered, ExitWanted, Happened, Reconciled, Started
 from futures_agent.live.rounds import Rounds
 from futures_agent.live.steps import Step, reached
+from futures_agent.live.view import AccountView
 from futures_agent.program.progress import Reporter
 from futures_agent.settings import Settings
 
