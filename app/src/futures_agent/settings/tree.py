@@ -117,6 +117,11 @@ class PathSettings(Struct, frozen=True, forbid_unknown_fields=True):
         return self.state / "live"
 
     @property
+    def decisions(self) -> Path:
+        """The live trader's decision log, which the backtest reads."""
+        return self.live / "decisions"
+
+    @property
     def journal(self) -> Path:
         """The live trader's journal of orders and fills."""
         return self.state / "journal"
@@ -357,6 +362,7 @@ class LiveSettings(Struct, frozen=True, forbid_unknown_fields=True):
     adopt_stop_share: Share = 0.02  # of the mark price: how far the stop of an adopted position lies
     heartbeat_stale_s: WaitLimit = 120.0  # what the heartbeat is made of must be younger
     stop_limit_s: Wait = 25.0  # for orders under way when told to stop
+    decision_log_days: PositiveInt = 30  # files of older UTC days are removed
 
 
 class BacktestSettings(Struct, frozen=True, forbid_unknown_fields=True):
