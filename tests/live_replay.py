@@ -11,6 +11,7 @@ import pytest
 
 from futures_agent.backtest import portfolio
 from futures_agent.backtest.panel import Panel
+from futures_agent.clock import DAY_MS
 from futures_agent.live.account import Account, Holding, RiskMemory
 from futures_agent.live.deciding import Decided, Decider
 from futures_agent.market.timeframe import Timeframe
@@ -94,7 +95,7 @@ def decider_of(
     chosen: dict[str, Any] = {
         "risk": RiskSettings(),
         "memory": RiskMemory(directory / "risk.json"),
-        "anchor_ms": int(panel.timeline[0]),
+        "anchor_ms": int(panel.timeline[0]) // DAY_MS * DAY_MS,
         "mode": "paper",
         "decide_within_ms": 120_000,
         "published": published_of(panel),
