@@ -28,7 +28,7 @@ def live_trading() -> None:
     from futures_agent.program.slices import in_own_slice
 
     in_own_slice(job.NAME)
-    end(job.run(effective_logged()))
+    end(job.run(effective_logged(), lambda: effective_settings().settings))
 
 
 @live_app.command()

@@ -23,12 +23,17 @@ class Audit:
         Gets AuditTaken, or WorkFailed("audit", …).
     every_s : float
         Host seconds between two that were not asked for.
+    prepare : callable, optional
+        Called in the thread before each; what it raises fails the audit.
     """
 
-    def __init__(self, broker: Broker, inbox: Inbox, every_s: float) -> None:
+    def __init__(
+        self, broker: Broker, inbox: Inbox, every_s: float, prepare: Callable[[], None] = lambda: None
+    ) -> None:
         self._broker = broker
         self._inbox = inbox
         self._every_s = every_s
+        self._prepare = prepare
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._running: Future[None] | None = None
         self._next_mono = 0.0
@@ -78,6 +83,7 @@ class Audit:
 
     def _take(self, since: dict[str, int], funding_since_ms: int) -> None:
         try:
+            self._prepare()
             snapshot = self._broker.snapshot()
             for position in snapshot.positions:  # of symbols that the desk knows nothing of
                 since.setdefault(position.symbol, snapshot.taken_ms - _OVERLAP_MS)

@@ -6,6 +6,7 @@ import queue
 from typing import Any, NamedTuple
 
 from futures_agent.exchange.orders import Answer, FillSeen, FundingSeen, Seen, Snapshot
+from futures_agent.live.tracker import Missing
 from futures_agent.market.candle import Candles
 from futures_agent.market.timeframe import Timeframe
 
@@ -45,6 +46,7 @@ class CandlesFetched(NamedTuple):
 
     close_ms: int
     found: list[tuple[str, Timeframe, Candles]]
+    absent: list[Missing]  # answered, and the exchange has none
     faults: list[str]
 
 
@@ -59,6 +61,7 @@ class WarmedUp(NamedTuple):
     """The strategy has seen everything up to now."""
 
     decider: Any
+    next_close_ms: int  # the first to decide at
 
 
 Message = (

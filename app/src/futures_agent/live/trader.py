@@ -162,7 +162,7 @@ class Trader:
                 parts.heartbeat.mark("attempt")
                 parts.rounds.on_fetched(message)
             case WarmedUp():
-                parts.rounds.begin(message.decider)
+                parts.rounds.begin(message.decider, message.next_close_ms)
                 self.phase = "trading"
                 parts.reporter.status("trading")
             case WorkFailed():

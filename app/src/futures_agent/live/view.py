@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Mapping
 from decimal import Decimal
 
-from futures_agent.clock import HOUR_MS
-from futures_agent.exchange.orders import FillSeen, FundingSeen, PlaceStop, PlaceTarget, WalletSeen
+from futures_agent.exchange.orders import FillSeen, PlaceStop, PlaceTarget, WalletSeen
+from futures_agent.live.account import Account, Holding
 from futures_agent.live.desk import Desk
 from futures_agent.live.order import State
 from futures_agent.live.records import Checkpoint, Happened, Reconciled, Record
-from futures_agent.live.rounds import Holding
 
 _ZERO = Decimal(0)
-_KEPT_MS = 48 * HOUR_MS  # no close that is decided on lies further back
+_WALLETS_KEPT = 500
+_FILLS_KEPT = 500
 
 
 class Cash:
-    """The wallet balance at any recent time: the newest one told, less what changed it since then.
+    """The wallet balance, now and just before any recent time; and how many fills there were.
 
     At a close the exchange settles funding as well, and the wallet that it tells afterwards has it in it
     already; the backtest decides by the balance of before.
@@ -25,57 +26,45 @@ class Cash:
 
     def __init__(self, asset: str) -> None:
         self._asset = asset
-        self._wallet: WalletSeen | None = None
-        self._changes: dict[tuple[str, str, int], tuple[int, Decimal]] = {}  # what and which: when, amount
+        self._wallets: deque[WalletSeen] = deque(maxlen=_WALLETS_KEPT)  # by time
+        self._changes: dict[tuple[str, int], tuple[int, Decimal]] = {}  # by fill: when, and by how much
+        self.fills = 0
 
     @property
     def balance(self) -> Decimal:
         """The newest balance told; 0 before the first."""
-        return _ZERO if self._wallet is None else self._wallet.balance
+        return self._wallets[-1].balance if self._wallets else _ZERO
 
     def hear(self, record: Record) -> None:
         """Take in what a record tells of money."""
         if isinstance(record, Reconciled):
-            self._see(record.snapshot.wallet)
             for fill in record.fills:
                 self._see(fill)
+            self._see(record.snapshot.wallet)
         elif isinstance(record, Checkpoint) and record.wallet is not None:
             self._see(record.wallet)
         elif isinstance(record, Happened):
             self._see(record.seen)
 
-    def before(self, close_ms: int) -> Decimal:
-        """Return the balance just before `close_ms`, as far as what happened since is known."""
-        if self._wallet is None:
+    def before(self, time_ms: int) -> Decimal:
+        """Return the balance just before `time_ms`; the oldest known where that is later."""
+        if not self._wallets:
             return _ZERO
-        told_ms, cash = self._wallet.time_ms, self._wallet.balance
-        for at_ms, amount in self._changes.values():
-            if close_ms <= at_ms <= told_ms:
-                cash -= amount
-            elif told_ms < at_ms < close_ms:
-                cash += amount
-        return cash
+        told = next((each for each in reversed(self._wallets) if each.time_ms < time_ms), self._wallets[0])
+        # A fill is told before the wallet that it changed.
+        later = (amount for at_ms, amount in self._changes.values() if told.time_ms < at_ms < time_ms)
+        return told.balance + sum(later, _ZERO)
 
     def _see(self, seen: object) -> None:
-        if isinstance(seen, WalletSeen):
-            if seen.asset == self._asset and (self._wallet is None or seen.time_ms >= self._wallet.time_ms):
-                self._wallet = seen
+        if isinstance(seen, WalletSeen) and seen.asset == self._asset:
+            if not self._wallets or seen.time_ms >= self._wallets[-1].time_ms:
+                self._wallets.append(seen)
         elif isinstance(seen, FillSeen):
+            self.fills += (seen.symbol, seen.trade_id) not in self._changes
             paid = seen.fee if seen.fee_asset == self._asset else _ZERO
-            change = seen.time_ms, seen.realized_pnl - paid
-            self._keep(("fill", seen.symbol, seen.trade_id), change)
-        elif isinstance(seen, FundingSeen) and seen.asset == self._asset:
-            # Streams and lists stamp one payment some milliseconds apart.
-            hour_ms = seen.time_ms - seen.time_ms % HOUR_MS
-            self._keep(("funding", seen.symbol, hour_ms), (seen.time_ms, seen.amount))
-
-    def _keep(self, key: tuple[str, str, int], change: tuple[int, Decimal]) -> None:
-        if key in self._changes:
-            return
-        self._changes[key] = change
-        if len(self._changes) > 1_000:
-            oldest_ms = max(at_ms for at_ms, _ in self._changes.values()) - _KEPT_MS
-            self._changes = {each: kept for each, kept in self._changes.items() if kept[0] >= oldest_ms}
+            self._changes[seen.symbol, seen.trade_id] = seen.time_ms, seen.realized_pnl - paid
+            if len(self._changes) > _FILLS_KEPT:
+                del self._changes[next(iter(self._changes))]
 
 
 class AccountView:
@@ -90,44 +79,36 @@ class AccountView:
     def held_symbols(self) -> list[str]:
         return [each.symbol for each in self._desk.holdings]
 
-    def side_of(self, symbol: str) -> int:
-        line = self._desk.lines.get(symbol)
-        return 0 if line is None else (line.exposure > 0) - (line.exposure < 0)
+    @property
+    def equity(self) -> float:
+        """The newest balance with every position at its newest mark price."""
+        unrealised = 0.0
+        for each in self._desk.holdings:
+            entry = float(each.entry_price or 0)
+            unrealised += float(each.amount) * (self._marks.get(each.symbol, entry) - entry)
+        return float(self._cash.balance) + unrealised
 
-    def holdings(self) -> list[Holding]:
-        return [
-            Holding(
-                each.symbol,
-                (each.amount > 0) - (each.amount < 0),
-                float(abs(each.amount)),
-                self._marks.get(each.symbol) or float(each.entry_price or 0),
+    def account_at(self, close_ms: int) -> Account:
+        """Return the balance before `close_ms`, and what is held."""
+        holdings = {}
+        for each in self._desk.holdings:
+            trade = self._desk.lines[each.symbol].trade
+            entry = float(each.entry_price or self._marks.get(each.symbol, 0.0))
+            holdings[each.symbol] = Holding(
+                side=1 if each.amount > 0 else -1,
+                quantity=float(abs(each.amount)),
+                entry_price=entry,
+                decided_ms=0 if trade is None else trade.decided_ms or trade.wanted_ms,
+                mark_price=self._marks.get(each.symbol, entry),
             )
-            for each in self._desk.holdings
-        ]
+        return Account(wallet=float(self._cash.before(close_ms)), holdings=holdings)
 
     def is_leaving(self, symbol: str) -> bool:
         line = self._desk.lines.get(symbol)
         return line is not None and bool(line.exit_why) and bool(line.exposure)
 
-    def is_entering(self, symbol: str) -> bool:
-        line = self._desk.lines.get(symbol)
-        if line is None or line.trade is None:
-            return False
-        entry = line.entry
-        return not line.entry_is_over or bool(entry and (entry.unseen or entry.missing))
-
-    def why_not_open(self, symbol: str) -> str:
-        """Return a reason code where the desk is not sure of the symbol; empty where it is."""
-        return "" if self._desk.may_open(symbol) else "UNSETTLED"
-
-    def equity_at(self, close_ms: int, prices: Callable[[str], float]) -> float:
-        """Return the balance before `close_ms` with every position marked to its close."""
-        unrealised = 0.0
-        for each in self._desk.holdings:
-            if each.entry_price is not None:
-                price = prices(each.symbol) or float(each.entry_price)
-                unrealised += float(each.amount) * (price - float(each.entry_price))
-        return float(self._cash.before(close_ms)) + unrealised
+    def may_open(self, symbol: str) -> bool:
+        return self._desk.may_open(symbol)
 
     def awaits(self, symbol: str, high: float, low: float) -> bool:
         """Say whether a bar with that range must have ended the position though nobody has told so yet."""

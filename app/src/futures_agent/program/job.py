@@ -119,7 +119,7 @@ def run_job(name: str, settings: Settings, body: Callable[[Job], Outcome]) -> Ex
     paths = settings.paths
     with Reporter(name) as reporter:
         job = Job(name, settings, reporter)
-        with _stop_signals(job):
+        with stop_signals(job.stopping):
             try:
                 holds.refuse_if_held(paths.holds, name)
                 if paths.locked_flag.exists():
@@ -172,14 +172,14 @@ def _recorded(job: Job, body: Callable[[Job], Outcome]) -> Outcome:
 
 
 @contextlib.contextmanager
-def _stop_signals(job: Job) -> Iterator[None]:
-    """Turn SIGTERM and Ctrl-C into `job.stopping`; a second Ctrl-C kills as usual."""
+def stop_signals(stopping: threading.Event) -> Iterator[None]:
+    """Turn SIGTERM and Ctrl-C into `stopping`; a second Ctrl-C kills as usual."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        job.stopping.set()
+        stopping.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -70,6 +70,7 @@ class TradingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     half_spread: Decimal = Decimal("0.0001")
     impact: Decimal = Decimal("0.01")
     trigger_delay_ms: tuple[int, int] = (5, 50)
+    listen_key_ms: Annotated[int, Meta(ge=60_000)] = 3_600_000  # how long one is good for, unless it is used
     max_algo_orders: Annotated[int, Meta(ge=1)] = 200  # open ones of an account, over all symbols
     brackets: dict[str, tuple[tuple[Decimal, ...], ...]] = field(default_factory=dict)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from futures_agent.clock import HOUR_MS
 from futures_agent.simulator.refusal import refusal
 from futures_agent.simulator.trading import events
 from futures_agent.simulator.trading.account import Account
@@ -15,7 +14,7 @@ def start_listen_key(state: State, account: Account) -> str:
     """Return the account's key, a new one where it has none; it is good for an hour from now."""
     if not account.listen_key:
         account.listen_key = state.numbers.text(_LENGTH)
-    account.listen_key_expires_ms = state.now_ms + HOUR_MS
+    account.listen_key_expires_ms = state.now_ms + state.config.listen_key_ms
     state.schedule(account.listen_key_expires_ms, Due.LISTEN_KEY, account)
     return account.listen_key
 

@@ -1,0 +1,491 @@
+"""Putting the live trader together: which broker, which streams, and what is remembered."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from futures_agent import __version__
+from futures_agent.backtest.result_files import read_latest
+from futures_agent.clock import Clock
+from futures_agent.errors import AgentError, Refuse
+from futures_agent.exchange.client import MarketDataClient
+from futures_agent.exchange.orders import Answer, PlaceStop, PlaceTarget, Seen
+from futures_agent.exchange.streams.market import MarketStream
+from futures_agent.exchange.trading import MARGIN_ASSET, ExchangeBroker
+from futures_agent.live.account import RiskMemory
+from futures_agent.live.audit import Audit
+from futures_agent.live.broker import Broker
+from futures_agent.live.candle_fetch import CandleFetch
+from futures_agent.live.clerk import Clerk
+from futures_agent.live.control import Control
+from futures_agent.live.deciding import Decided, Decider
+from futures_agent.live.decision_log import DecisionLog
+from futures_agent.live.desk import Desk
+from futures_agent.live.heartbeat import Heartbeat, Limits
+from futures_agent.live.ids import Purpose
+from futures_agent.live.inbox import CandleClosed, Inbox, StreamChanged, WarmedUp, WorkFailed
+from futures_agent.live.journal import Journal
+from futures_agent.live.journal_files import read_journal
+from futures_agent.live.order import State
+from futures_agent.live.paper import PaperBroker
+from futures_agent.live.projection import Projection, Rows
+from futures_agent.live.records import Checkpoint, Incident, Record
+from futures_agent.live.rounds import Rounds
+from futures_agent.live.rows import order_row, trade_row
+from futures_agent.live.status import LiveStatus, OrderShown, PositionShown, write_status
+from futures_agent.live.trader import Parts, Trader
+from futures_agent.live.view import AccountView, Cash
+from futures_agent.market.instrument import Instrument
+from futures_agent.market.timeframe import Timeframe
+from futures_agent.program.credentials import read_credential
+from futures_agent.program.incidents import IncidentLog
+from futures_agent.program.progress import Reporter
+from futures_agent.settings import Settings
+from futures_agent.store.trades import OrderRow, TradeRow
+from futures_agent.strategy.registry import load_strategy
+
+_INSTRUMENTS_EVERY_S = 3_600.0
+_GATE_LOOK_EVERY_S = 60.0
+_NEWEST_KEPT = 3  # trades of a symbol that are shown to the database again when something changes
+
+
+class Assembly:
+    """A live trader with everything it needs.
+
+    Parameters
+    ----------
+    settings : Settings
+    reporter : Reporter
+    reload : callable
+        Returns the settings as they are written now.
+
+    Raises
+    ------
+    Refuse
+        Settings or keys with which it must not start.
+    Blocked
+        Another live trader runs.
+    Retry
+        The disk is full or failing.
+    """
+
+    def __init__(self, settings: Settings, reporter: Reporter, reload: Callable[[], Settings]) -> None:
+        live, paths = settings.live, settings.paths
+        self.settings = settings
+        self._reload_settings = reload
+        self.strategy = load_strategy(settings.strategy.name)
+        self.timeframe = Timeframe[settings.strategy.timeframe]
+        self.frames = tuple(dict.fromkeys((*self.strategy.timeframes, self.timeframe)))
+        self.strategy.read_params(settings.strategy.params)  # a typo is told before anything else happens
+        keys = _keys(settings)
+        self.inbox = Inbox()
+        self.instruments: dict[str, Instrument] = {}
+        self.symbols: tuple[str, ...] = ()
+        self.marks: dict[str, float] = {}
+        self.market_client = MarketDataClient(settings.exchange, paths.exchange_state, live=True)
+        self.broker = self._broker(keys)
+        self.journal = Journal(paths.journal, live.mode)
+        self.desk = Desk(live, self.instruments, self.marks.get)
+        self.cash = Cash(MARGIN_ASSET)
+        self.view = AccountView(self.desk, self.cash, self.marks)
+        for record in self.journal.replay.records:
+            self.desk.apply(record)
+            self.cash.hear(record)
+        faults = self.journal.replay.faults
+        self.journal.release()
+        self.heartbeat = Heartbeat(
+            Limits(
+                market_s=live.heartbeat_stale_s,
+                user_s=live.heartbeat_stale_s,
+                reconciled_s=live.reconcile_s + live.heartbeat_stale_s,
+                candle_s=self.timeframe.ms / 1000 / settings.exchange.time_scale + live.heartbeat_stale_s,
+            ),
+            live.heartbeat_stale_s,
+        )
+        self.clerk = Clerk(
+            self.journal,
+            self.desk,
+            self.broker,
+            self.clock,
+            IncidentLog(paths.incidents, "live-trading"),
+            self.inbox.put,
+            self._recorded,
+        )
+        self.fetch = CandleFetch(self.market_client, self.inbox)
+        self.rounds = Rounds(self.clock, live, self.timeframe, self.fetch, self._finish)
+        self.audit = Audit(self.broker, self.inbox, live.reconcile_s, self._prepare)
+        self.control = Control(paths.live)
+        self.risk = RiskMemory(paths.live / f"risk-{live.mode}.json")
+        self.decisions = DecisionLog(paths.live / "decisions", live.keep_decisions_days)
+        self.projection = Projection(paths.database, settings.database, live.mode, self._all_rows)
+        self.market_stream: MarketStream | None = None
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
+        self._instruments_mono: float | None = None
+        self._gate_looked_mono = float("-inf")
+        self._gate_why = ""
+        self._is_up: set[str] = set()
+        self.trader = Trader(
+            settings,
+            Parts(
+                clerk=self.clerk,
+                account=self.view,
+                audit=self.audit,
+                rounds=self.rounds,
+                inbox=self.inbox,
+                control=self.control,
+                heartbeat=self.heartbeat,
+                clock=self.clock,
+                reporter=reporter,
+                host_seconds_until=self.market_client.clock.host_seconds_until,
+                start_warm_up=self._start_warm_up,
+                write_status=self._write_status,
+                reload=self._reload,
+                why_closed=self._why_gate_closed,
+            ),
+        )
+        for fault in faults:
+            self.clerk.record(
+                Incident(at_ms=self.clock.now_ms(), symbol="", kind="JOURNAL_DAMAGED", text=fault)
+            )
+
+    @property
+    def clock(self) -> Clock:
+        """Exchange time."""
+        return _ExchangeTime(self.market_client)
+
+    @property
+    def streams_are_up(self) -> bool:
+        """Whether both the account and the market are heard."""
+        return self._is_up == {"user", "market"}
+
+    def close(self) -> None:
+        """End threads and connections; what the database lacks is written at the next start."""
+        for each in (self.market_stream, self.fetch, self.audit, self.broker):
+            if each is not None:
+                each.close()
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        self.projection.close(2.0)
+        self.clerk.close(wait=False)
+        self.market_client.close()
+
+    def _broker(self, keys: tuple[str, str] | None) -> Broker:
+        settings = self.settings
+        if keys is None:
+            finer = next((frame for frame in reversed(self.frames) if frame.ms < self.timeframe.ms), None)
+            return PaperBroker(
+                settings.paths.live / "paper-account.jsonl",
+                equity=settings.live.paper_equity,
+                costs=settings.costs,
+                instruments=self.instruments,
+                timeframe=self.timeframe,
+                finer=finer,
+                clock=self.clock,
+                on_seen=self._on_seen,
+                opening_s=settings.live.decide_within_s,
+            )
+        return ExchangeBroker(
+            settings.exchange,
+            settings.paths.exchange_state,
+            *keys,
+            testnet=settings.live.mode == "testnet",
+            on_seen=self._on_seen,
+            on_stream=self._on_stream,
+            rotate_h=settings.live.rotate_h,
+        )
+
+    # From other threads.
+
+    def _on_seen(self, seen: Seen) -> None:
+        self.inbox.put(seen)
+
+    def _on_stream(self, name: str, up: bool, why: str) -> None:
+        (self._is_up.add if up else self._is_up.discard)(name)
+        self.inbox.put(StreamChanged(name, up, why))
+
+    def _on_candle(self, symbol: str, timeframe: Timeframe, candle: Any, received_ms: int = 0) -> None:
+        if isinstance(self.broker, PaperBroker):
+            self._tell_paper(lambda paper: paper.on_candle(symbol, timeframe, candle))
+        self.inbox.put(CandleClosed(symbol, timeframe, candle))
+
+    def _on_mark(self, symbol: str, mark: float, at_ms: int) -> None:
+        self.heartbeat.mark("market")
+        self.marks[symbol] = mark
+        self._tell_paper(lambda paper: paper.on_price(symbol, mark, at_ms))
+
+    def _tell_paper(self, tell: Callable[[PaperBroker], None]) -> None:
+        """Show the paper account a price; a full disk leaves it unseen until the next one."""
+        if isinstance(self.broker, PaperBroker):
+            try:
+                tell(self.broker)
+            except AgentError as error:
+                self.inbox.put(WorkFailed("paper account", error))
+
+    def _prepare(self) -> None:
+        """Know the contracts, asked for once an hour, and the account's terms; before each audit."""
+        now_mono = time.monotonic()
+        if self._instruments_mono is None or now_mono - self._instruments_mono >= _INSTRUMENTS_EVERY_S:
+            info = self.market_client.exchange_info()
+            self.instruments.update(info.instruments)
+            first = self._instruments_mono is None
+            self._instruments_mono = now_mono
+            if first:
+                followed = self.settings.data.followed(info.instruments)
+                self.symbols = tuple(each for each in followed if self._trades(each))
+                if not self.symbols:
+                    raise Refuse("none of data.symbols is traded at the exchange; mend the list")
+                leverage = max(1, int(self.settings.risk.max_leverage))
+                self.broker.prepare(self.symbols, leverage)
+                if isinstance(self.broker, PaperBroker):
+                    self._on_stream("user", True, "the paper account tells by itself")
+
+    def _trades(self, symbol: str) -> bool:
+        instrument = self.instruments.get(symbol)
+        return instrument is not None and instrument.tradable
+
+    # In the work loop.
+
+    def _recorded(self, record: Record) -> None:
+        """Keep money and the database's rows up with the desk."""
+        self.cash.hear(record)
+        symbol = _symbol_of(record)
+        if symbol and symbol in self.desk.lines:
+            self._project([symbol])
+        elif symbol is None:
+            self._project(list(self.desk.lines))
+
+    def _project(self, symbols: list[str]) -> None:
+        name, mode = self.strategy.name, self.settings.live.mode
+        trades, orders = [], []
+        for symbol in symbols:
+            line = self.desk.lines[symbol]
+            newest = [*line.trades[-_NEWEST_KEPT:], *([line.trade] if line.trade else [])]
+            rows = [trade_row(trade, mode, name, MARGIN_ASSET) for trade in newest]
+            known = {row.trade_id for row in rows if row is not None}
+            trades += [row for row in rows if row is not None]
+            ids = {trade.trade_id for trade in newest}
+            kept = (*deque(line.past.values(), 4 * _NEWEST_KEPT), *line.orders.values())
+            orders += [order_row(order, known) for order in kept if order.trade_id in ids]
+        if trades or orders:
+            self.projection.put(trades, orders)
+
+    def _all_rows(self) -> Rows:
+        """Return every row that the journal holds; read anew, from the projection's thread."""
+        mode, name = self.settings.live.mode, self.strategy.name
+        desk = Desk(self.settings.live, self.instruments)
+        trades: dict[str, TradeRow] = {}
+        orders: dict[str, OrderRow] = {}
+
+        def collect() -> None:
+            rows = [trade_row(trade, mode, name, MARGIN_ASSET) for trade in desk.trades]
+            trades.update((row.trade_id, row) for row in rows if row is not None)
+            orders.update((order.client_id, order_row(order, set(trades))) for order in desk.orders)
+
+        for record in read_journal(self.settings.paths.journal / mode, whole=True).records:
+            if isinstance(record, Checkpoint):
+                collect()
+            desk.apply(record)
+        collect()
+        return list(trades.values()), list(orders.values())
+
+    def _finish(self, decider: Decider, decided: Decided) -> None:
+        self.risk.save()
+        self.decisions.append(decided.close, list(decided.decisions))
+
+    def _why_gate_closed(self) -> str:
+        """Return why the last backtest forbids entries, where the settings let it."""
+        if not self.settings.live.gate_blocks_entries:
+            return ""
+        now_mono = time.monotonic()
+        if now_mono - self._gate_looked_mono >= _GATE_LOOK_EVERY_S:
+            self._gate_looked_mono = now_mono
+            try:
+                latest = read_latest(self.settings.paths.results)
+                passed = latest is not None and latest.verdict.passed
+                self._gate_why = "" if passed else "the last backtest did not pass its gate"
+            except AgentError as error:
+                self._gate_why = f"the last backtest cannot be read: {error}"
+        return self._gate_why
+
+    def _reload(self) -> str:
+        """Take over the risk limits that are written now; everything else needs a restart."""
+        if self.rounds.decider is None:
+            raise Refuse("not yet: the strategy is warming up; try again in a minute")
+        fresh = self._reload_settings()
+        self.rounds.decider.set_limits(fresh.risk)
+        return "risk limits as in the settings now; all other settings count from the next start on"
+
+    # Warming up, in a thread.
+
+    def _start_warm_up(self) -> None:
+        self._worker.submit(self._warm_up)
+
+    def _warm_up(self) -> None:
+        try:
+            decider, next_close_ms = self._warmed()
+        except Exception as error:  # the work loop says it and tries again
+            self.inbox.put(WorkFailed("warm-up", error))
+            return
+        if self.market_stream is None:
+            self.market_stream = MarketStream(
+                self.settings.exchange,
+                self.settings.live,
+                self.symbols,
+                self.frames,
+                self.market_client.clock,
+                on_candle=self._on_candle,
+                on_mark=self._on_mark,
+                on_stream=self._on_stream,
+            )
+            self.market_stream.start()
+        self.inbox.put(WarmedUp(decider, next_close_ms))
+
+    def _warmed(self) -> tuple[Decider, int]:
+        raise NotImplementedError
+
+    # What people see.
+
+    def _write_status(self, trader: Trader) -> None:
+        if "user" in self._is_up:
+            self.heartbeat.mark("user")
+        status = self._status(trader)
+        try:
+            write_status(self.settings.paths.live, status)
+        except AgentError as error:
+            self.inbox.put(WorkFailed("status", error))
+
+    def _status(self, trader: Trader) -> LiveStatus:
+        now_ms = self.clock.now_ms()
+        risk = self.risk.state
+        decider = self.rounds.decider
+        excluded = {each: t.failure for each, t in decider.trackers.items() if t.failure} if decider else {}
+        return LiveStatus(
+            pid=os.getpid(),
+            mode=self.settings.live.mode,
+            version=__version__,
+            started_ms=trader.started_ms,
+            written_ms=time.time_ns() // 1_000_000,
+            exchange_now_ms=now_ms,
+            phase=trader.phase,
+            strategy=self.strategy.name,
+            symbols=len(self.symbols),
+            excluded=excluded,
+            ages_s={each: self.heartbeat.age_s(each) for each in ("market", "user", "reconciled", "candle")},
+            stale=self.heartbeat.stale if trader.phase == "trading" else [],
+            last_close_ms=self.rounds.last_close_ms,
+            equity=self.view.equity,
+            wallet=float(self.cash.balance),
+            positions=[self._position(symbol) for symbol in self.view.held_symbols],
+            orders=self._orders(),
+            paused=self.control.paused,
+            kill_switch=bool(risk is not None and risk.kill_switch),
+            daily_loss_hit=bool(risk is not None and risk.daily_loss_hit),
+            opens_nothing=trader.opens_nothing,
+            incidents=self.clerk.incident_count,
+            fills=self.cash.fills,
+            rejections=dict(decider.rejections) if decider else {},
+            database=self.projection.fault or "ok",
+        )
+
+    def _position(self, symbol: str) -> PositionShown:
+        line = self.desk.lines[symbol]
+        held = next(each for each in self.desk.holdings if each.symbol == symbol)
+        entry = float(held.entry_price or 0)
+        mark = self.marks.get(symbol, entry)
+        stop, trade = line.stop, line.trade
+        request = stop.request if stop is not None else None
+        targets = (each for each in line.orders.values() if each.state is State.LIVE)
+        target = next((each for each in targets if isinstance(each.request, PlaceTarget)), None)
+        doing = f"leaving: {line.exit_why}" if line.exit_why else ("open" if stop else "placing the stop")
+        return PositionShown(
+            symbol=symbol,
+            side="LONG" if held.amount > 0 else "SHORT",
+            quantity=float(abs(held.amount)),
+            entry_price=entry,
+            mark_price=mark,
+            unrealized_pnl=float(held.amount) * (mark - entry),
+            stop_price=float(request.trigger_price) if isinstance(request, PlaceStop) else 0.0,
+            target_price=float(target.request.price) if target is not None else 0.0,  # type: ignore[union-attr]
+            since_ms=(trade.entry_ms or 0) if trade is not None else 0,
+            protected=stop is not None,
+            doing=doing,
+            trade_id=trade.trade_id if trade is not None else "",
+        )
+
+    def _orders(self) -> list[OrderShown]:
+        names = {Purpose.ENTRY: "entry", Purpose.STOP: "stop", Purpose.TARGET: "target", Purpose.EXIT: "exit"}
+        shown = []
+        for line in self.desk.lines.values():
+            for order in line.orders.values():
+                if order.is_done:
+                    continue
+                row = order_row(order, set())
+                shown.append(
+                    OrderShown(
+                        symbol=line.symbol,
+                        client_id=order.client_id,
+                        purpose=names[order.purpose],
+                        side=row.side,
+                        state=row.status if order.state is State.LIVE else order.state.value,
+                        quantity=row.quantity,
+                        price=row.stop_price or row.price or 0.0,
+                        since_ms=order.sent_ms,
+                    )
+                )
+        return shown
+
+
+class _ExchangeTime:
+    """The exchange's clock as a `Clock`."""
+
+    def __init__(self, client: MarketDataClient) -> None:
+        self._clock = client.clock
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds / self._clock.scale)
+
+
+def _keys(settings: Settings) -> tuple[str, str] | None:
+    """Return key and secret; None in paper mode, which needs none.
+
+    Raises
+    ------
+    Refuse
+        Real money without its confirmation, or no keys.
+    """
+    live = settings.live
+    if live.mode == "paper":
+        return None
+    if live.mode == "live" and not live.confirm_live:
+        raise Refuse(
+            "live.mode is live, which trades real money: set live.confirm_live = true as well, or live.mode "
+            "to paper or testnet"
+        )
+    key = read_credential("binance_api_key", live.key_file, "live.key_file")
+    secret = read_credential("binance_api_secret", live.secret_file, "live.secret_file")
+    if not key or not secret:
+        raise Refuse(
+            f"live.mode is {live.mode}, which needs the exchange's keys: give the unit the credentials "
+            "binance_api_key and binance_api_secret (docs/live-trading.md), or set live.mode to paper"
+        )
+    return key, secret
+
+
+def _symbol_of(record: Record) -> str | None:
+    """Return the symbol that a record is about; None for those about all, empty for none."""
+    for name in ("symbol", "request", "answer", "seen"):
+        found = getattr(record, name, None)
+        if isinstance(found, str):
+            return found
+        if isinstance(found, Answer):
+            return found.request.symbol
+        if found is not None:
+            return getattr(found, "symbol", "")
+    return None
