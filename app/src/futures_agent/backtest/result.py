@@ -31,6 +31,7 @@ from futures_agent.backtest.metrics import (
 )
 from futures_agent.backtest.order_hash import order_list_hash
 from futures_agent.backtest.records import TRADE, ExitReason, Simulation
+from futures_agent.backtest.signal_validation import SignalValidation, not_validated
 from futures_agent.backtest.verdict import Verdict, judge
 from futures_agent.clock import DAY_MS, utc_text
 from futures_agent.compiled import code_digest
@@ -70,13 +71,6 @@ class Versions(msgspec.Struct, frozen=True):
     python: str
     numpy: str
     numba: str | None  # None: the run was not compiled
-
-
-class SignalValidation(msgspec.Struct, frozen=True):
-    """Which live decisions of the last day the backtest reproduces."""
-
-    status: str
-    reason: str
 
 
 class TradeColumns(msgspec.Struct, frozen=True):
@@ -153,6 +147,7 @@ def build_result(
     started_ms: int,
     finished_ms: int,
     model_hash: str | None = None,
+    signal_validation: SignalValidation | None = None,
 ) -> BacktestResult:
     """Compute everything a result says about `simulation`.
 
@@ -165,6 +160,8 @@ def build_result(
         When the program started and the simulation was done, ms UTC.
     model_hash : str, optional
         Digest of the policy that gated the entries.
+    signal_validation : SignalValidation, optional
+        Without it nothing was compared.
 
     Raises
     ------
@@ -187,7 +184,7 @@ def build_result(
         candles=simulation.candles,
         symbols=simulation.symbols,
         metrics=metrics,
-        signal_validation=SignalValidation("NOT VALIDATED", "no live decisions were compared"),
+        signal_validation=signal_validation or not_validated("no live decisions were compared"),
         warnings=simulation.warnings,
         rejections=simulation.rejections,
         assumptions=assumptions_of(settings),

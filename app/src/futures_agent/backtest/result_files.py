@@ -60,6 +60,13 @@ class ResultMetrics(msgspec.Struct, frozen=True):
     sharpe: float | None = None
 
 
+class ResultValidation(msgspec.Struct, frozen=True):
+    """Whether live trading decides as the run does."""
+
+    status: str
+    reason: str
+
+
 class ResultSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The few fields of a result that a status screen shows."""
 
@@ -75,6 +82,7 @@ class ResultSummary(msgspec.Struct, frozen=True, kw_only=True):
     candles: int
     symbols: tuple[str, ...]
     metrics: ResultMetrics
+    signal_validation: ResultValidation
     warnings: tuple[str, ...]
 
 

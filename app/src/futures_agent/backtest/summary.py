@@ -41,6 +41,8 @@ def print_summary(result: BacktestResult, paths: ResultPaths) -> None:
         console.print(_symbols(traded))
     if result.rejections:
         console.print(Text(f"entries refused: {_refused(result.rejections)}"))
+    validation = result.signal_validation
+    console.print(Text(f"live signals: {validation.status}, {validation.reason}"))
     console.print(Text(f"report: {paths.html}"), soft_wrap=True)  # one line, to be copied
 
 

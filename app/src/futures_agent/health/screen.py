@@ -133,6 +133,9 @@ def _backtest(status: Status) -> Group | Text:
     lines: list[Text | Table] = [head, table]
     if not passed:
         lines.append(Text(f"gate: {summary.verdict.failures}", style="yellow"))
+    validation = summary.signal_validation
+    style = {"VALIDATED": _GOOD, "DIFFERENT": "yellow"}.get(validation.status, _DIM)
+    lines.append(Text(f"live signals: {validation.status}, {validation.reason}", style=style))
     lines.extend(Text(f"warning: {text}", style="yellow") for text in summary.warnings[:2])
     return Group(*lines)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from futures_agent.backtest.request import Request
 from futures_agent.backtest.result import BacktestResult, build_result, run_id
 from futures_agent.backtest.result_files import Incomplete, prune_results, write_incomplete, write_result
+from futures_agent.backtest.signal_validation import SignalValidation, not_validated, validate_signals
 from futures_agent.backtest.summary import print_summary, shows_summary
 from futures_agent.clock import DAY_MS, MINUTE_MS, SystemClock, utc_text
 from futures_agent.errors import AgentError, ExitCode, Interrupted
@@ -92,7 +93,7 @@ def _simulate(job: Job, request: Request, progress: _Progress) -> BacktestRun:
     from futures_agent.backtest.run import run_backtest
 
     settings = job.settings
-    now_ms = ExchangeClock.load(settings.paths.exchange_state / CLOCK_FILE).now_ms()
+    now_ms = _exchange_now_ms(job)
     return run_backtest(
         settings,
         database=settings.paths.database,
@@ -112,14 +113,34 @@ def _result_and_report(
     from futures_agent.backtest.run import compile_cache_of
 
     made = _simulate(job, request, progress)
+    finished_ms = SystemClock().now_ms()
+    progress("comparing with live trading", 0, 1)
+    validation = _validation(job, request)
     progress("metrics", 0, 1)
     result = build_result(
-        made.simulation, effective, started_ms=job.started_ms, finished_ms=SystemClock().now_ms()
+        made.simulation,
+        effective,
+        started_ms=job.started_ms,
+        finished_ms=finished_ms,
+        signal_validation=validation,
     )
     progress("report", 0, 1)
     charts = charts_of(made, job.settings.backtest.report_candles, compile_cache_of(job.settings))
     del made  # the candles, before a report of their size is put together
     return result, render_report(result, charts)
+
+
+def _validation(job: Job, request: Request) -> SignalValidation:
+    """Compare with what the live trader decided; only a run until now has a last day to compare."""
+    from futures_agent.backtest.run import compile_cache_of
+
+    if request.past:
+        return not_validated("a run over a past period compares no live decisions")
+    return validate_signals(job.settings, _exchange_now_ms(job), compile_cache_of(job.settings))
+
+
+def _exchange_now_ms(job: Job) -> int:
+    return ExchangeClock.load(job.settings.paths.exchange_state / CLOCK_FILE).now_ms()
 
 
 def _leave_incomplete(job: Job, progress: _Progress, reason: str) -> None:

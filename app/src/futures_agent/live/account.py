@@ -13,7 +13,7 @@ from msgspec import Struct
 from futures_agent.clock import utc_text
 from futures_agent.errors import Refuse
 from futures_agent.files import write_atomically
-from futures_agent.plain import PlainRecord, plain_type
+from futures_agent.plain import PlainRecord, as_tuple, plain_type
 from futures_agent.risk.state import RISK_STATE, new_risk_state, rearm, risk_step
 
 _FORMAT = 1
@@ -129,7 +129,10 @@ class RiskMemory:
         if self.state is None:
             raise Refuse("the account has seen no close yet: nothing to re-arm")
         was = self.state.kill_switch
-        rearm(self.state)
+        record = np.zeros(1, RISK_STATE)
+        record[0] = as_tuple(self.state)
+        rearm(record)
+        self.state = _plain(record)
         self._distrusted = False
         self.damage = ""
         if not was:

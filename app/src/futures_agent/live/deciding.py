@@ -19,9 +19,9 @@ from futures_agent.errors import Refuse
 from futures_agent.execution.rounding import RULES, rules_of
 from futures_agent.live.account import Account, Marked, RiskMemory, marked_equity
 from futures_agent.live.decision_log import BarLine, CloseLine, DecisionLine, HoldingLine
+from futures_agent.live.ids import trade_id_of
 from futures_agent.live.records import EntryWanted, ExitWanted
 from futures_agent.live.tracker import Arrival, Missing, Published, Rules, Stepped, Tracker
-from futures_agent.live.trade_ids import trade_id_of
 from futures_agent.market.candle import CANDLE, Candles
 from futures_agent.market.instrument import Instrument
 from futures_agent.market.timeframe import Timeframe
@@ -273,9 +273,9 @@ class _Deciding:
 
     def leave(self, stepped: Mapping[str, Stepped]) -> None:
         """Want to close what the strategy asked to leave since the position was entered."""
-        for symbol in stepped:
+        for symbol, each in stepped.items():
             held = self._account.holdings.get(symbol)
-            if held is None:
+            if held is None or self._step_ms not in each.bars["timeframe_ms"]:
                 continue
             if self._decider.trackers[symbol].asked_ms[held.side] > held.decided_ms:
                 self.exits.append(ExitWanted(at_ms=self._now_ms, symbol=symbol, why="SIGNAL"))

@@ -117,6 +117,11 @@ class PathSettings(Struct, frozen=True, forbid_unknown_fields=True):
         return self.state / "live"
 
     @property
+    def decisions(self) -> Path:
+        """The live trader's decision log, which the backtest reads."""
+        return self.live / "decisions"
+
+    @property
     def journal(self) -> Path:
         """The live trader's journal of orders and fills."""
         return self.state / "journal"
@@ -357,7 +362,7 @@ class LiveSettings(Struct, frozen=True, forbid_unknown_fields=True):
     adopt_stop_share: Share = 0.02  # of the mark price: how far the stop of an adopted position lies
     heartbeat_stale_s: WaitLimit = 120.0  # what the heartbeat is made of must be younger
     stop_limit_s: Wait = 25.0  # for orders under way when told to stop
-    keep_decisions_days: PositiveInt = 90
+    keep_decisions_days: PositiveInt = 90  # of the decision log; files of older UTC days are removed
     gate_blocks_entries: bool = False  # open nothing while the last backtest has not passed its gate
     key_file: str = ""  # empty: the unit's credential `binance_api_key`
     secret_file: str = ""  # empty: the unit's credential `binance_api_secret`

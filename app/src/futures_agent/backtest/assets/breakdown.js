@@ -121,6 +121,24 @@ function drawRejections({ rejections, metrics }) {
   }
 }
 
+// The live decisions of the last day that the run does not reproduce, and why.
+function drawValidation({ signal_validation: { differing, by_reason: counts } }) {
+  if (!differing.length) return;
+  place("validation-panel").hidden = false;
+  const columns = ["close", "symbol", "why", "detail", "live", "backtest"].map((key) => ({
+    key,
+    label: key[0].toUpperCase() + key.slice(1),
+    text: true,
+  }));
+  const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  place("validation").append(plainTable(columns, differing));
+  if (all > differing.length) {
+    place("validation").append(
+      el("p", { className: "muted note" }, `The first ${whole(differing.length)} of ${whole(all)}.`),
+    );
+  }
+}
+
 function settingText(value) {
   if (Array.isArray(value)) return value.join(" ");
   return typeof value === "object" ? JSON.stringify(value) : String(value);

@@ -73,6 +73,7 @@ function drawPage() {
   drawGroups(result);
   drawHours(trades);
   drawRejections(result);
+  drawValidation(result);
   drawRules(result);
   const symbolChart = drawListings(result, charts, trades);
   letThemeChange([equity, symbolChart].filter(Boolean));
