@@ -1,4 +1,4 @@
-"""The desk against a small venue through a bad network: lost, late, doubled, reordered, and killed at any record.
+"""The desk against a small venue through a bad network: lost, late, doubled, reordered, killed anywhere.
 
 What must hold: no entry twice, no fill lost or counted twice, every position under exactly one stop within
 a bound, nothing left over, and a desk made anew from the records is the desk that wrote them.
@@ -15,8 +15,8 @@ from random import Random
 
 import msgspec
 import pytest
-from desk_venue import ZERO, FakeVenue
 
+from desk_venue import ZERO, FakeVenue
 from futures_agent.exchange.orders import (
     Answer,
     Cancel,
@@ -80,7 +80,12 @@ class World:
         self.decided = {}
         for symbol in SYMBOLS:
             self.venue.prices[symbol] = Decimal(100)
+        self.start()
+
+    def start(self):
+        self.crashes, crashes = 0.0, self.crashes
         self.record(Started(at_ms=self.now, mode="paper", version="0"))
+        self.crashes = crashes
 
     def new_desk(self):
         return Desk(SETTINGS, {}, lambda symbol: float(self.venue.prices[symbol]))
@@ -234,9 +239,7 @@ class World:
                 heapq.heappop(self.queue)[2]()
             self.market()
         self.up, self.life = True, self.life + 1
-        self.crashes, crashes = 0.0, self.crashes
-        self.record(Started(at_ms=self.now, mode="paper", version="0"))
-        self.crashes = crashes
+        self.start()
 
     def market(self):
         for symbol in SYMBOLS:

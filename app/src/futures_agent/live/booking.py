@@ -92,14 +92,18 @@ def _reason(line: Line, order: Order) -> str:
 
 def _trade_of(line: Line, order: Order) -> Trade | None:
     """Return the trade of `order`: the current one, or one that this fill shows not to be over."""
-    if line.trade is not None:
-        return line.trade if line.trade.trade_id == order.trade_id else None
+    if line.trade is None:
+        reopen_trade(line, order.trade_id)
+    return line.trade if line.trade is not None and line.trade.trade_id == order.trade_id else None
+
+
+def reopen_trade(line: Line, trade_id: str) -> None:
+    """Make a trade the current one again that was taken to be over."""
     for trade in line.trades:
-        if trade.trade_id == order.trade_id:
+        if trade.trade_id == trade_id:
             line.trades.remove(trade)
             trade.closed, trade.outcome, line.trade = False, "", trade
-            return trade
-    return None
+            return
 
 
 def _book_foreign(line: Line, fill: FillSeen, at_ms: int) -> None:

@@ -30,7 +30,7 @@ from futures_agent.exchange.orders import (
 from futures_agent.execution.rounding import RULES, round_to_tick, rules_of
 from futures_agent.live.answers import hear, take_answer, take_sent
 from futures_agent.live.asking import asking_wants, unknown_since
-from futures_agent.live.booking import close_trade, count_fill, pay_funding, place_fills
+from futures_agent.live.booking import close_trade, count_fill, pay_funding, place_fills, reopen_trade
 from futures_agent.live.ids import Purpose
 from futures_agent.live.line import Line
 from futures_agent.live.order import Order, State
@@ -259,6 +259,10 @@ class Desk:
         """Draw from one symbol's state what follows from it at once."""
         line = self._line(symbol)
         place_fills(line, at_ms)
+        if line.exposure and line.trade is None:
+            late = next((order for order in line.orders.values() if order.unseen), None)
+            if late is not None:  # it was taken as not placed, and it was
+                reopen_trade(line, late.trade_id)
         adopt_stop(line, at_ms)
         if not line.exposure:
             line.naked_ms = None

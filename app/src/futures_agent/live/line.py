@@ -116,9 +116,10 @@ class Line(Struct, kw_only=True):
 
     @property
     def stop(self) -> Order | None:
-        """The stop that protects the position."""
+        """The stop that protects the position; one left from an earlier trade lies at the wrong price."""
         side = -_sign(self.exposure)
-        return next((order for order in self.orders.values() if order.protects and order.side == side), None)
+        stops = self.of(Purpose.STOP)
+        return next((order for order in stops if order.protects and order.side == side), None)
 
     @property
     def is_unclear(self) -> bool:

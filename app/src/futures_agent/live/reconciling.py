@@ -139,6 +139,8 @@ def _even_out(line: Line, at_ms: int) -> None:
     rest = line.trade.open_quantity - line.trade.side * line.exposure
     if rest > 0:
         line.trade.lose(rest, at_ms)
+    elif rest < 0 and not line.exposure:
+        line.trade.find(-rest, line.trade.exit_price or ZERO, at_ms)
 
 
 def _accept(line: Line, amount: Decimal, found: PositionSeen | None, at_ms: int) -> None:
