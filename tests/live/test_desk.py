@@ -437,6 +437,15 @@ def test_what_was_taken_as_not_placed_and_fills_after_all_is_protected(bench):
     assert (bench.trade.closed, bench.trade.entered, bench.trade.outcome) == (False, 1, "")
 
 
+def test_a_late_fill_belongs_to_the_trade_that_was_taken_to_be_over(bench):
+    (entry,) = bench.want_entry()
+    bench.refuse(entry, -2019)
+    assert bench.trade.closed
+    (placed,) = bench.tell(bench.fill(E1))
+    assert placed.trigger_price == 990
+    assert (bench.trade.trade_id, bench.trade.closed, bench.trade.adopted) == (TRADE, False, False)
+
+
 def test_an_unknown_entry_that_a_query_finds_goes_on(bench):
     (entry,) = bench.want_entry()
     bench.answer(entry, Outcome.UNKNOWN)
@@ -685,11 +694,11 @@ def test_a_snapshot_taken_before_a_fill_says_nothing_about_it(bench):
     (entry,) = bench.want_entry()
     bench.answer(entry)
     bench.now += 5000
-    taken = bench.now - 100
+    taken = bench.now - 3000
     (placed,) = bench.tell(bench.fill(E1))
     bench.answer(placed)
-    for _ in range(3):
-        assert bench.reconcile(taken_ms=taken) == []
+    for late_ms in (0, 1000, 2000):
+        assert bench.reconcile(taken_ms=taken + late_ms) == []
     assert bench.desk.holdings[0].amount == 1
     assert "POSITION_GONE" not in bench.incidents
     assert bench.desk.reconcile_wanted_ms() is not None
@@ -720,6 +729,14 @@ def test_a_stop_that_neither_list_nor_query_knows_is_replaced(bench):
     (query,) = bench.reconcile([(SYMBOL, 1)])
     bench.refuse(query, -2013)
     assert [(when, r.client_id) for when, r in bench.at(61_500)] == [(61_000, S2)]
+
+
+def test_a_stop_that_a_snapshot_lacks_protects_no_more_until_a_query_finds_it(bench):
+    bench.answer(bench.enter(target=0.0)[-1])
+    bench.at(60_000)
+    bench.reconcile([(SYMBOL, 1)])
+    (left,) = [(when, r) for when, r in bench.at(66_000) if isinstance(r, PlaceMarket)]
+    assert (left[0], left[1].client_id) == (65_000, X1)
 
 
 def test_foreign_orders_keep_a_symbol_closed_until_a_person_removes_them(bench):

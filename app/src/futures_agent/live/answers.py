@@ -153,7 +153,7 @@ def _answer_query(line: Line, order: Order, answer: Answer, at_ms: int) -> None:
         order.doubt(at_ms)
     if order.state is not State.LIVE:
         return
-    if order.is_stop and order.status in ("TRIGGERED", "FINISHED"):
+    if order.is_stop and (order.leg or order.status in ("TRIGGERED", "FINISHED")):
         if isinstance(answer.request, QueryOrder) and order.absences >= _LEG_ABSENCES:
             order.state, order.leg = State.DONE, order.leg or "GONE"
             line.ask(at_ms)

@@ -34,7 +34,8 @@ def asking_wants(line: Line, unknown_limit_ms: int) -> Wants:
         elif order.state is State.LIVE and order.missing:
             yield _query(order, order.asked_ms if order.asks else 0, first_ms=0)
         elif order.state is State.LIVE and _should_have_ended(order):
-            yield _query(order, order.heard_ms + _FINISH_LIMIT_MS, leg=order.status != "TRIGGERING")
+            leg = bool(order.leg) or order.status != "TRIGGERING"
+            yield _query(order, order.heard_ms + _FINISH_LIMIT_MS, leg=leg)
         elif any(could_be_of(order, unplaced) for unplaced in line.unplaced):
             yield _query(order, 0, first_ms=0)
 
@@ -71,7 +72,7 @@ def _conclude(line: Line, order: Order, at_ms: int) -> Want:
 
 def _should_have_ended(order: Order) -> bool:
     if order.is_stop:
-        return order.status in ("TRIGGERING", "TRIGGERED", "FINISHED")
+        return bool(order.leg) or order.status in ("TRIGGERING", "TRIGGERED", "FINISHED")
     return order.purpose.value in "EX"
 
 

@@ -91,10 +91,17 @@ def _reason(line: Line, order: Order) -> str:
 
 
 def _trade_of(line: Line, order: Order) -> Trade | None:
-    """Return the trade of `order`: the current one, or one that this fill shows not to be over."""
+    """Return the trade of `order`: the current one, or one that this fill shows not to be over.
+
+    Beside a current trade an earlier one takes only what its fills still lack.
+    """
     if line.trade is None:
         reopen_trade(line, order.trade_id)
-    return line.trade if line.trade is not None and line.trade.trade_id == order.trade_id else None
+    if line.trade is not None and line.trade.trade_id == order.trade_id:
+        return line.trade
+    sign = -1 if order.purpose is Purpose.ENTRY else 1
+    lacking = (t for t in line.trades if t.trade_id == order.trade_id and sign * t.open_quantity > 0)
+    return next(lacking, None)
 
 
 def reopen_trade(line: Line, trade_id: str) -> None:
@@ -113,7 +120,9 @@ def _book_foreign(line: Line, fill: FillSeen, at_ms: int) -> None:
     line.report(kind, f"{reason}: {_text(fill)}", at_ms)
     left = fill.quantity
     if line.trade is not None and fill.side == -line.trade.side:
-        closing = min(left, max(line.trade.open_quantity, ZERO))
+        # By what the venue executed: fills of the entry may still be on their way.
+        before = line.exposure - fill.side * fill.quantity
+        closing = min(left, max(line.trade.side * before, ZERO))
         if closing:
             line.trade.leave(fill, closing, reason)
             left -= closing

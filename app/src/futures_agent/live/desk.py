@@ -330,6 +330,7 @@ class Desk:
         for symbol, line in sorted(self.lines.items()):
             begun = [order.sent_ms for order in line.orders.values()]
             begun += [line.trade.wanted_ms] if line.trade is not None else []
+            begun += [line.equal_ms] if line.equal_ms else []  # what differs since happened since
             if begun and not line.is_idle:
                 wanted[symbol] = min(begun) - _FILLS_OVERLAP_MS
         return wanted
