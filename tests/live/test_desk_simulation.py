@@ -47,6 +47,7 @@ START_MS = 1_700_000_000_000
 STEP_MS = 100
 MUTATIONS = (PlaceMarket, PlaceStop, PlaceTarget, Cancel, CancelStop)
 SETTINGS = LiveSettings(unknown_limit_s=30.0, unprotected_limit_s=5.0)
+ROUTINE_MS = 20_000
 QUIET_BOUND_MS = 12_000  # limit, queries and the exit itself
 NOISY_BOUND_MS = 90_000
 SEEDS = int(os.environ.get("DESK_SEEDS", "20"))
@@ -217,7 +218,8 @@ class World:
             heapq.heappop(self.queue)[2]()
         self.market()
         wish = self.desk.reconcile_wanted_ms()
-        if not self.reconciling and wish is not None and wish <= self.now:
+        routine = self.now % ROUTINE_MS == 0
+        if not self.reconciling and (routine or (wish is not None and wish <= self.now)):
             self.reconcile()
         self.trade()
         for _ in range(50):

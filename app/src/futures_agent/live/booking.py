@@ -120,9 +120,10 @@ def _book_foreign(line: Line, fill: FillSeen, at_ms: int) -> None:
     line.report(kind, f"{reason}: {_text(fill)}", at_ms)
     left = fill.quantity
     if line.trade is not None and fill.side == -line.trade.side:
-        # By what the venue executed: fills of the entry may still be on their way.
+        # By what the venue executed: fills of the entry may still be on their way. The exchange's own
+        # orders only close.
         before = line.exposure - fill.side * fill.quantity
-        closing = min(left, max(line.trade.side * before, ZERO))
+        closing = left if reason != "FOREIGN" else min(left, max(line.trade.side * before, ZERO))
         if closing:
             line.trade.leave(fill, closing, reason)
             left -= closing
@@ -144,6 +145,8 @@ def _book_foreign(line: Line, fill: FillSeen, at_ms: int) -> None:
 def close_trade(line: Line) -> None:
     """End the current trade."""
     if line.trade is not None:
+        if line.trade.open_quantity:
+            line.ask(0)
         line.trade.closed = True
         line.trades.append(line.trade)
     line.trade, line.exit_why, line.wait_exit, line.wait_stop = None, "", False, False
