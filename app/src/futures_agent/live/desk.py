@@ -31,7 +31,7 @@ from futures_agent.execution.rounding import RULES, round_to_tick, rules_of
 from futures_agent.live.answers import hear, take_answer, take_sent
 from futures_agent.live.asking import asking_wants, unknown_since
 from futures_agent.live.booking import close_trade, count_fill, pay_funding, place_fills, reopen_trade
-from futures_agent.live.ids import Purpose
+from futures_agent.live.ids import Purpose, purpose_of
 from futures_agent.live.line import Line
 from futures_agent.live.order import Order, State
 from futures_agent.live.protecting import (
@@ -230,7 +230,8 @@ class Desk:
             order.presume(record.status, record.at_ms)
         elif line.trade is not None:
             line.trade.outcome = record.status
-        line.report(record.status, record.client_id, record.at_ms)
+        if record.status == "NOT_PLACED" or purpose_of(record.client_id) is Purpose.ENTRY:
+            line.report(record.status, record.client_id, record.at_ms)
         self._settle(record.symbol, record.at_ms)
 
     def _begin_from(self, record: Checkpoint) -> None:
