@@ -474,6 +474,21 @@ def test_what_was_sent_before_a_restart_is_unknown(bench):
     assert desk.due(T0 + 1499) == []
 
 
+def test_a_decision_from_before_a_restart_waits_until_the_venue_was_asked(bench):
+    bench.want_entry()
+    decision = next(record for record in bench.records if isinstance(record, EntryWanted))
+    desk = Desk(LiveSettings(), {SYMBOL: BTC})
+    for record in (
+        *bench.records[: bench.records.index(decision) + 1],
+        Started(at_ms=T0, mode="paper", version="0"),
+    ):
+        desk.apply(record)
+    assert desk.due(T0 + 1000) == []
+    desk.apply(bench.records[1])  # the reconciliation
+    (entry,) = desk.due(T0 + 1000)
+    assert entry.request.client_id == E1
+
+
 def test_an_answer_that_never_comes_is_asked_for(bench):
     bench.want_entry()
     assert bench.at(31_000) == [(30_500, QueryOrder(symbol=SYMBOL, client_id=E1))]

@@ -274,7 +274,7 @@ class Desk:
             line.naked_ms = at_ms if line.naked_ms is None else line.naked_ms
             if any(order.has_triggered and order.is_done for order in line.of(Purpose.STOP)):
                 line.exit_why = line.exit_why or "STOP"
-        line.put_away()
+        line.put_away(at_ms)
 
     # What is to be done -----------------------------------------------------------------------------
 
@@ -304,7 +304,7 @@ class Desk:
         yield from naked_wants(line, self._terms)
         yield from exit_wants(line, self._terms)
         yield from stop_wants(line, self._terms)
-        yield from entry_wants(line, self._terms)
+        yield from entry_wants(line, self._terms, may_send=self._reconciled)
         yield from target_wants(line, self._terms)
         yield from tidying_wants(line)
         yield from asking_wants(line, self._terms.unknown_limit_ms)

@@ -45,8 +45,11 @@ class Terms(Struct, frozen=True, kw_only=True):
     max_quantity: Callable[[str], Decimal | None]  # of one market order
 
 
-def entry_wants(line: Line, terms: Terms) -> Wants:
-    """Yield the entry order of the trade, as long as its decision is fresh."""
+def entry_wants(line: Line, terms: Terms, *, may_send: bool) -> Wants:
+    """Yield the entry order of the trade, as long as its decision is fresh.
+
+    Without `may_send` the account was not looked at since the start: the entry waits, and may lapse.
+    """
     trade = line.trade
     if trade is None or trade.adopted or trade.outcome:
         return
@@ -55,12 +58,14 @@ def entry_wants(line: Line, terms: Terms) -> Wants:
     if order is None:
         client_id = client_id_of(trade.trade_id, Purpose.ENTRY, 1)
         yield _lapse(line, client_id, 0 if line.exit_why else lapses_ms)
-        yield send(trade.wanted_ms, trade.trade_id, _entry_request(trade, client_id))
+        if may_send:
+            yield send(trade.wanted_ms, trade.trade_id, _entry_request(trade, client_id))
     elif order.state is State.RETRY:
         again_ms = _again_ms(order)
         given_up = bool(line.exit_why) or order.sends >= _ENTRY_SENDS
         yield _lapse(line, order.client_id, again_ms if given_up else max(again_ms, lapses_ms))
-        yield send(again_ms, trade.trade_id, order.request)
+        if may_send:
+            yield send(again_ms, trade.trade_id, order.request)
 
 
 def naked_wants(line: Line, terms: Terms) -> Wants:
