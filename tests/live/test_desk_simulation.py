@@ -72,6 +72,7 @@ class World:
         self.crashes = self.random.choice((0.0, 0.0, 0.003, 0.02))
         self.people = self.random.choice((0.0, 0.0, 0.005))  # take stops and positions away
         self.strangers = self.random.choice((0.0, 0.0, 0.003))  # trade beside the agent
+        self.had_strangers = self.strangers > 0
         self.records = []
         self.queue = []  # (time, number, action)
         self.numbers = itertools.count()
@@ -82,6 +83,7 @@ class World:
         self.worst_naked = 0
         self.desk, self.shadow = self.new_desk(), self.new_desk()
         self.decided = {}
+        self.wanted = {}
         for symbol in SYMBOLS:
             self.venue.prices[symbol] = Decimal(100)
         self.start()
@@ -266,13 +268,14 @@ class World:
             if self.random.random() < self.entries and self.desk.may_open(symbol):
                 decided = max(self.now // 60_000 * 60_000, self.decided.get(symbol, 0) + 60_000)
                 self.decided[symbol] = decided
+                self.wanted[symbol] = Decimal("0.1") * self.random.randint(1, 9)
                 self.record(
                     EntryWanted(
                         at_ms=self.now,
                         trade_id=trade_id_of(symbol, decided),
                         symbol=symbol,
                         side=self.random.choice((-1, 1)),
-                        quantity=Decimal("0.1") * self.random.randint(1, 9),
+                        quantity=self.wanted[symbol],
                         stop_distance=self.random.choice((0.2, 1.0, 2.5)),
                         target_distance=self.random.choice((0.0, 1.0, 2.0)),
                         decided_ms=decided,
@@ -291,6 +294,7 @@ class World:
             held = self.venue.positions.get(symbol, ZERO)
             stops = [s for s in self.venue.open_stops() if s.symbol == symbol and s.side * held < 0]
             assert len(stops) <= 1
+            assert self.had_strangers or abs(held) <= self.wanted.get(symbol, ZERO)  # no entry upon another
             if held and not stops:
                 since = self.naked_since.setdefault(symbol, self.now)
                 self.worst_naked = max(self.worst_naked, self.now - since)
@@ -314,7 +318,6 @@ class Killed(Exception):
 def test_nothing_is_lost_doubled_or_left_unprotected(seed):
     print(f"seed {seed}")
     world = World(seed)
-    strangers = world.strangers > 0
     world.run(150_000)
     noisy = NOISY_BOUND_MS if world.noise else QUIET_BOUND_MS
     assert world.worst_naked <= (KILLED_BOUND_MS if world.crashes else noisy)
@@ -333,7 +336,7 @@ def test_nothing_is_lost_doubled_or_left_unprotected(seed):
     world.exits = 1.0
     world.run(60_000)
     check_flat(world)
-    if not strangers:
+    if not world.had_strangers:
         check_books(world)
 
 
