@@ -686,6 +686,24 @@ def test_missed_fills_explain_a_position_that_is_gone(bench):
     assert bench.desk.may_open(SYMBOL)
 
 
+@pytest.mark.parametrize(("found_after_ms", "incidents"), [(5000, []), (30_000, ["FOREIGN_FILL"])])
+def test_a_query_that_lags_does_not_count_a_stops_fill_twice(bench, found_after_ms, incidents):
+    bench.answer(bench.enter(target=0.0)[-1])
+    bench.at(60_000)
+    missed = bench.fill("", -1, price="990", order_id=4242)
+    bench.now += 100
+    (query,) = bench.reconcile(fills=[missed])
+    bench.refuse(query, -2013)
+    for ms in range(60_500, 60_100 + found_after_ms, 500):
+        for _, again in bench.at(ms):
+            assert again == query
+            bench.refuse(again, -2013)
+    bench.tell(stop(S1, "FINISHED", order_id=4242), order(S1, "FILLED", 1, side=-1, order_id=4242))
+    assert bench.desk.holdings == []
+    assert bench.incidents == incidents
+    assert (bench.trade.closed, bench.trade.exit_reason, bench.trade.exited) == (True, "STOP", 1)
+
+
 def test_a_position_that_vanished_without_a_fill_ends_the_trade_unexplained(bench):
     bench.answer(bench.enter(target=0.0)[-1])
     sent = bench.reconcile_twice(stops=[stop(S1)])

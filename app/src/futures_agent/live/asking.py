@@ -36,8 +36,10 @@ def asking_wants(line: Line, unknown_limit_ms: int) -> Wants:
         elif order.state is State.LIVE and _should_have_ended(order):
             leg = bool(order.leg) or order.status != "TRIGGERING"
             yield _query(order, order.heard_ms + _FINISH_LIMIT_MS, leg=leg)
-        elif any(could_be_of(order, unplaced) for unplaced in line.unplaced):
-            yield _query(order, 0, first_ms=0)
+        else:
+            times = [unplaced.at_ms for unplaced in line.unplaced if could_be_of(order, unplaced)]
+            if times:
+                yield _query(order, max(times), first_ms=0)
 
 
 def unknown_since(line: Line, unknown_limit_ms: int) -> int | None:

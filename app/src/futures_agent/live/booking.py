@@ -10,6 +10,8 @@ from futures_agent.live.trade import Trade
 
 _HOUR_MS = 3_600_000
 _FUNDING_HOURS_KEPT = 24 * 14
+_NAMELESS_KEPT = 100
+_QUERY_LAG_MS = 10_000  # a query may not find an order that is so young
 
 
 def count_fill(line: Line, fill: FillSeen, at_ms: int) -> bool:
@@ -31,8 +33,15 @@ def count_fill(line: Line, fill: FillSeen, at_ms: int) -> bool:
 def place_fills(line: Line, at_ms: int) -> None:
     """Give fills that came without a name to the orders that turned out to be theirs.
 
-    Once every order that could be theirs was asked about, the rest are not ours.
+    Once every order that could be theirs was asked about, the rest are not ours. Should one be ours after
+    all, it is no longer missing there.
     """
+    for fill in list(line.nameless):
+        order = line.by_order_id(fill.order_id)
+        if order is not None:
+            line.nameless.remove(fill)
+            order.hear_fill(fill, at_ms)
+            _tell_reason(line, fill, order)
     waiting, line.unplaced = line.unplaced, []
     for unplaced in waiting:
         order = line.by_order_id(unplaced.fill.order_id)
@@ -41,6 +50,7 @@ def place_fills(line: Line, at_ms: int) -> None:
         elif any(could_be_of(order, unplaced) for order in line.orders.values()):
             line.unplaced.append(unplaced)
         else:
+            line.nameless = [*line.nameless[-_NAMELESS_KEPT:], unplaced.fill]
             _book_foreign(line, unplaced.fill, at_ms)
 
 
@@ -52,7 +62,8 @@ def could_be_of(order: Order, unplaced: Unplaced) -> bool:
         return True
     if order.is_done and order.status not in PRESUMED:
         return False
-    return order.status not in ("REFUSED", "LAPSED") and order.answered_ms <= unplaced.at_ms
+    wait_ms = _QUERY_LAG_MS if order.absences or order.is_done else 0
+    return order.status not in ("REFUSED", "LAPSED") and order.answered_ms <= unplaced.at_ms + wait_ms
 
 
 def pay_funding(line: Line, payment: FundingSeen) -> None:
@@ -88,6 +99,13 @@ def _reason(line: Line, order: Order) -> str:
     if order.purpose is Purpose.TARGET:
         return "TARGET"
     return line.exit_why or "EXIT"
+
+
+def _tell_reason(line: Line, fill: FillSeen, order: Order) -> None:
+    """Correct why a trade ended whose last fill was not known to be ours."""
+    for trade in (*line.trades, line.trade):
+        if trade is not None and trade.trade_id == order.trade_id and trade.exit_ms == fill.time_ms:
+            trade.exit_reason = _reason(line, order)
 
 
 def _trade_of(line: Line, order: Order) -> Trade | None:

@@ -79,6 +79,7 @@ class Line(Struct, kw_only=True):
     fill_ids: set[int] = field(default_factory=set)
     floor: int = 0
     unplaced: list[Unplaced] = field(default_factory=list)
+    nameless: list[FillSeen] = field(default_factory=list)  # taken as not ours, their order never known
     strangers: dict[str, Stranger] = field(default_factory=dict)
     gone_strangers: set[str] = field(default_factory=set)
     exit_why: str = ""
