@@ -724,7 +724,7 @@ def test_a_position_of_another_size_is_taken_as_it_is(bench, amount, entered, lo
 
 
 def test_a_snapshot_taken_before_a_fill_says_nothing_about_it(bench):
-    (entry,) = bench.want_entry()
+    (entry,) = bench.want_entry(target=0.0)
     bench.answer(entry)
     bench.now += 5000
     taken = bench.now - 3000
