@@ -38,6 +38,8 @@ def loaded_by(module):
         ("futures_agent.strategy.smc", {"numpy"}),
         ("futures_agent.policy.policy", {"numpy"}),
         ("futures_agent.execution.fills", {"numpy"}),
+        ("futures_agent.live.journal", set()),
+        ("futures_agent.live.desk", {"numpy"}),
     ],
 )
 def test_a_program_loads_what_it_needs(module, allowed):

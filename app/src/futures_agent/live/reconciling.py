@@ -133,12 +133,16 @@ def _judge_position(line: Line, snapshot: Snapshot, at_ms: int) -> None:
 
 
 def _even_out(line: Line, at_ms: int) -> None:
-    """Make the trade's size what the position is, where fills of others left it otherwise."""
-    if line.trade is None:
-        return
-    rest = line.trade.open_quantity - line.trade.side * line.exposure
-    if rest > 0:
-        line.trade.lose(rest, at_ms)
+    """Make the trades' sizes what the position is, where fills of others left them otherwise."""
+    for trade in (*line.trades, line.trade):
+        if trade is None:
+            continue
+        held = ZERO if trade.closed else trade.side * line.exposure
+        rest = trade.open_quantity - held
+        if rest > 0:
+            trade.lose(rest, at_ms)
+        elif rest < 0:
+            trade.find(-rest, trade.exit_price or trade.entry_price or ZERO, at_ms)
 
 
 def _accept(line: Line, amount: Decimal, found: PositionSeen | None, at_ms: int) -> None:
