@@ -135,7 +135,7 @@ def equity_differences(told: Mapping[int, float], equity: NDArray[np.void]) -> l
     equity : ndarray of EQUITY
         Of the backtest.
     """
-    for row in equity:
+    for row in equity[:-1]:  # at the last close the backtest's end closes what is open
         close_ms, worth = int(row["timestamp"]), float(row["equity"])
         if close_ms not in told:
             return [f"nothing was decided at {utc_text(close_ms)}"]

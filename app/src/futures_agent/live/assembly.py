@@ -357,6 +357,7 @@ class Assembly:
                 self.symbols,
                 self.frames,
                 self.market_client.clock,
+                self.market_client.sync_clock,
                 on_candle=self._on_candle,
                 on_mark=self._on_mark,
                 on_stream=self._on_stream,

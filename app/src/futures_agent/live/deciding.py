@@ -139,6 +139,18 @@ class Decider:
         if instrument.symbol in self._filters:
             self._filters[instrument.symbol] = _filters(instrument)
 
+    def set_limits(self, risk: RiskSettings) -> None:
+        """Judge entries by `risk` from now on.
+
+        Raises
+        ------
+        Refuse
+            `risk.correlation_bars` differs: what it looks back at is kept from the start on.
+        """
+        if risk.correlation_bars != self.rules.correlation_bars:
+            raise Refuse("risk.correlation_bars counts from the next start on; everything stays as it was")
+        self._limits = plain_type(LIMITS)(limits_of(risk)[0].item())
+
     def track(self, symbol: str) -> Tracker:
         """Return a tracker for `symbol` that has seen nothing; `trackers` takes it when it has warmed up."""
         return Tracker(symbol, self.rules)
