@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from futures_agent.clock import DAY_MS, HOUR_MS, parse_utc, utc_text
 from futures_agent.live.decision_log import read_decisions
 from futures_agent.market.timeframe import Timeframe
-from futures_agent.settings.tree import RiskSettings, Settings, StrategySettings
+from futures_agent.settings.tree import CostSettings, RiskSettings, Settings, StrategySettings
 from parity.backtested import backtest_of
 from parity.compare import differences, equity_differences, round_trips
 from parity.replay import EQUITY, trading, venue_config
@@ -51,6 +51,8 @@ def run(
         strategy=StrategySettings(name=strategy, params=params or {}),
         # What is lost must not end the comparison before its time.
         risk=RiskSettings(max_drawdown=0.95, max_daily_loss=0.9),
+        # The venue pays no funding where none was recorded; the backtest assumes the worst.
+        costs=CostSettings(funding_fallback_bps=0.0),
     )
     end_ms = start_ms + days * DAY_MS
     with ExitStack() as stack:
