@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exchange.live_worlds import Heard, eventually, settings_of
+from exchange.live_worlds import Heard, broker_of, buy, eventually, settings_of
 from futures_agent.clock import MINUTE_MS, SECOND_MS
 from futures_agent.exchange.client import MarketDataClient
+from futures_agent.exchange.outcome import Outcome
 from futures_agent.exchange.streams import market, stream
 from futures_agent.exchange.streams.market import MarketStream
 from futures_agent.market.timeframe import Timeframe
-from futures_agent.settings.tree import LiveSettings
+from futures_agent.settings.tree import ExchangeSettings, LiveSettings
 from futures_agent.simulator.fault_streams import StreamFault
 from futures_agent.simulator.server import RunningSimulator
+from signed_client import trading_floor
 from simulator.streams.stream_client import step
 
 Factory = Callable[..., RunningSimulator]
@@ -32,11 +34,11 @@ class Following(Heard):
         symbols, frames = options.pop("symbols", SYMBOLS), options.pop("timeframes", tuple(Timeframe))
         live = LiveSettings(**{k: v for k, v in options.items() if k in LiveSettings.__struct_fields__})
         exchange = settings_of(
-            simulator, **{k: v for k, v in options.items() if k not in LiveSettings.__struct_fields__}
+            simulator, **{k: v for k, v in options.items() if k in ExchangeSettings.__struct_fields__}
         )
         self.candles: list[tuple[str, Timeframe, np.void, int]] = []
         self.marks: dict[str, tuple[float, int]] = {}
-        self.client = MarketDataClient(exchange, state_dir)
+        self.client = MarketDataClient(exchange, state_dir, clock=options.get("clock"))
         self.client.sync_clock()
         self.stream = MarketStream(
             exchange,
@@ -116,6 +118,30 @@ def test_each_close_is_told_once_and_is_the_candle_of_rest(
     # The stepped clock was followed by what was told, and no request was made for it.
     assert 0 <= following.client.clock.now_ms() - last_ms < SECOND_MS
     assert following.client.requests == 1
+
+
+def test_a_broker_follows_a_stepped_clock_by_what_the_market_tells(tmp_path: Path) -> None:
+    with trading_floor() as floor:
+        client, heard = floor.client(), Heard()
+        broker = broker_of(client, tmp_path, heard, time_scale=0.001)
+        broker.prepare(SYMBOLS, 5)
+        heard.until_up()
+        exchange = settings_of(floor.simulator, time_scale=0.001)
+        following = Following(floor.simulator, tmp_path, clock=broker.clock, time_scale=0.001)
+        following.until_up()
+        key = client.account.listen_key
+        for number in range(1, 13):  # three hours
+            step(floor.simulator, QUARTER, within_s=30, settle_s=0.1)
+            eventually(lambda number=number: len(following.candles) >= 3 * number)
+            before = broker._client.requests
+            assert broker.send(buy(f"cfa-1-E{number}", "0.001")).outcome is Outcome.OK
+            assert broker._client.requests - before <= 2  # the order, and perhaps the listen key meanwhile
+        assert MarketDataClient(exchange, tmp_path, clock=broker.clock).clock is broker.clock
+        assert client.account.listen_key == key
+        assert heard.streams == [("user", True, "")]
+        assert following.streams == [("market", True, "")]
+        following.close()
+        broker.close()
 
 
 def test_many_streams_are_subscribed_to_in_chunks_no_faster_than_the_exchange_takes(

@@ -50,6 +50,8 @@ class ReadingClient:
         twice a second, from the waiting thread; what it raises ends the wait.
     longest_wait_s : float
         Host seconds that a request may wait for the rate limit; one that would wait longer is a `Retry`.
+    clock : ExchangeClock, optional
+        Of another client of this program, to be shared: what one learns of the time, all know.
 
     Attributes
     ----------
@@ -72,6 +74,7 @@ class ReadingClient:
         live: bool = False,
         on_wait: Callable[[int], None] | None = None,
         longest_wait_s: float = math.inf,
+        clock: ExchangeClock | None = None,
     ) -> None:
         self._transport = Transport(settings)
         if settings.time_scale != 1 and not is_loopback(settings.rest_url):
@@ -81,7 +84,7 @@ class ReadingClient:
             )
         self._settings = settings
         self._clock_file = state_dir / CLOCK_FILE
-        saved = ExchangeClock.load(self._clock_file)
+        saved = clock or ExchangeClock.load(self._clock_file)
         self.clock = saved if saved.scale == settings.time_scale else ExchangeClock(settings.time_scale)
         share = settings.weight_share(live=live)
         self._governor = WeightGovernor(

@@ -157,9 +157,9 @@ class ExchangeBroker:
         Raises
         ------
         Refuse
-            The key is not accepted any more, or a position is not of one-way mode.
+            The key is not accepted any more.
         Retry
-            No answer, or one that cannot be read whole.
+            No answer, one that cannot be read whole, or a position that is not of one-way mode.
         """
         self._client.keep_clock()
         taken_ms = self.clock.now_ms()

@@ -35,7 +35,8 @@ _log = logging.getLogger(__name__)
 _LISTEN_KEY, _LISTEN_KEY_WEIGHT = "/fapi/v1/listenKey", 1
 _KEEP_MS = 20 * MINUTE_MS  # a key lives for an hour from its last use
 _KEEP_AGAIN_MS = MINUTE_MS  # after an attempt that failed
-_LOOK_S = 0.25
+_LOOK_S = 0.25  # how often it is looked whether something is due
+_LOOK_SIMULATED_S = 0.02  # a stepped clock jumps by many minutes at once
 _REST_S = 5.0  # host time between attempts that failed
 _DIED = "its listen key had died without a word"
 _TOLD_WITHIN_S = 10.0  # host time in which the stream must tell of an order that was answered
@@ -141,9 +142,9 @@ class UserStream(Stream):
 
     def _keep(self) -> None:
         """Keep listen key and clock from ageing; in a thread of its own, as either may take long."""
-        wait_s = _LOOK_S
+        wait_s = look_s = _LOOK_SIMULATED_S if self._is_simulated else _LOOK_S
         while not self._closed.wait(wait_s):
-            wait_s = _LOOK_S
+            wait_s = look_s
             try:
                 self._client.keep_clock()
                 if self._key and self._clock.now_ms() >= self._keep_at_ms:
