@@ -86,9 +86,10 @@ class Account:
         """Return the positions that are not flat."""
         return [position for position in self.positions.values() if position.amount]
 
-    def orders_of(self, symbol: str) -> list[Order]:
-        """Return the open orders of `symbol`, oldest first."""
-        return [order for order in self.open_orders.values() if order.symbol == symbol]
+    def orders_of(self, symbol: str, side: str | None = None) -> list[Order]:
+        """Return the open orders of `symbol`, of one position side or all, oldest first."""
+        orders = (order for order in self.open_orders.values() if order.symbol == symbol)
+        return [order for order in orders if side in (None, order.position_side)]
 
     def algos_of(self, symbol: str) -> list[AlgoOrder]:
         """Return the open conditional orders of `symbol`, oldest first."""

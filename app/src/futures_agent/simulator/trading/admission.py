@@ -6,8 +6,15 @@ from decimal import Decimal
 
 from futures_agent.simulator.refusal import refusal
 from futures_agent.simulator.trading.account import Account
-from futures_agent.simulator.trading.margin import ISOLATED, initial_margin, opening_quantity
-from futures_agent.simulator.trading.records import ZERO, Order, OrderRequest
+from futures_agent.simulator.trading.margin import (
+    ISOLATED,
+    assumed_price,
+    initial_margin,
+    opening_quantity,
+    order_margin,
+    order_values,
+)
+from futures_agent.simulator.trading.records import ZERO, Order, OrderRequest, closes
 from futures_agent.simulator.trading.state import State
 
 MAX_OPEN_ORDERS = 200  # of one symbol, `MAX_NUM_ORDERS`
@@ -20,11 +27,6 @@ TRADED_STATUSES = CLOSING_STATUSES | {"TRADING"}
 def sign_of(side: str) -> int:
     """Return +1 for BUY, −1 for SELL."""
     return 1 if side == "BUY" else -1
-
-
-def closes(request: Order | OrderRequest) -> bool:
-    """Say whether an order in hedge mode closes: SELL of LONG, BUY of SHORT."""
-    return request.position_side == ("LONG" if request.side == "SELL" else "SHORT")
 
 
 def crosses(order: Order | OrderRequest, last: Decimal) -> bool:
@@ -93,7 +95,10 @@ def admit(
         raise refusal(-4131)
     if request.reduce_only or closes(request):
         return _capped(account, request, sign)
-    _require_margin(state, account, request, opening, price)
+    limit = request.price if request.type == "LIMIT" else price
+    require_margin(state, account, request, request.quantity, limit)
+    if crosses(request, price):
+        require_carried(state, account, request, request.quantity, price)
     return request.quantity
 
 
@@ -112,26 +117,72 @@ def _capped(account: Account, request: OrderRequest, sign: int) -> Decimal:
     return min(request.quantity, abs(held))
 
 
-def _require_margin(
-    state: State, account: Account, request: OrderRequest, opening: Decimal, price: Decimal
+def require_margin(
+    state: State,
+    account: Account,
+    order: Order | OrderRequest,
+    quantity: Decimal,
+    price: Decimal,
+    *,
+    instead_of: Order | None = None,
 ) -> None:
-    """Refuse what exceeds the free margin (-2019), or the largest position at this leverage (-2027)."""
-    symbol = request.symbol
-    if request.type == "LIMIT":
-        price = request.price if request.side == "BUY" else max(request.price, price)
-    position = account.position(symbol, request.position_side)
-    held = position.amount
-    free = state.margin(account, state.margin_assets[symbol]).free
-    if opening < request.quantity:  # what is closed on the way frees its margin
-        mark = state.mark(symbol)
+    """Refuse an order for `quantity` at `price` that ties up too much, together with what is open already.
+
+    `instead_of` is the open order that it replaces.
+
+    Raises
+    ------
+    VenueError
+        -2019 it exceeds the free margin, -2027 the largest position at this leverage.
+    """
+    symbol, side, sign = order.symbol, order.position_side, sign_of(order.side)
+    mark = state.mark(symbol)
+    price = assumed_price(sign, price, mark)
+    present = account.orders_of(symbol, side)
+    others = [each for each in present if each is not instead_of]
+    values = order_values(others, mark)
+    without, before, after = (
+        order_margin(account, symbol, side, each, mark)
+        for each in (values, order_values(present, mark), values.plus(sign, quantity * price))
+    )
+    free = state.margin(account, state.margin_assets[symbol]).free + before - without
+    if after > without and after - without > free:
+        raise refusal(-2019)
+    waiting = sum((each.remaining for each in others if _adds(each, order.side)), ZERO)
+    whole = account.position(symbol, side).amount + sign * (quantity + waiting)
+    opening = opening_quantity(account, symbol, side, sign, quantity)
+    if opening and abs(whole) * price > state.brackets.max_notional(symbol, account.leverage(symbol)):
+        raise refusal(-2027)
+
+
+def require_carried(
+    state: State, account: Account, order: Order | OrderRequest, quantity: Decimal, price: Decimal
+) -> None:
+    """Refuse a fill of `quantity` at `price` now whose opening part the account cannot carry.
+
+    Other open orders do not count: each is judged when its turn comes.
+
+    Raises
+    ------
+    VenueError
+        -2019 the margin beside the positions does not suffice, -2027 the position would be too large.
+    """
+    symbol, sign = order.symbol, sign_of(order.side)
+    opening = opening_quantity(account, symbol, order.position_side, sign, quantity)
+    if not opening:
+        return
+    position, mark = account.position(symbol, order.position_side), state.mark(symbol)
+    free = state.margin(account, state.margin_assets[symbol]).free_of_positions
+    if opening < quantity:  # what is closed on the way frees its margin
         isolated = account.margin_type(symbol) == ISOLATED
         own = position.isolated_wallet + position.unrealized_pnl(mark)
-        free += own if isolated else initial_margin(account, symbol, abs(held) * mark)
-    if opening and initial_margin(account, symbol, opening * price) > free:
+        free += own if isolated else initial_margin(account, symbol, abs(position.amount) * mark)
+    if initial_margin(account, symbol, opening * assumed_price(sign, price, mark)) > free:
         raise refusal(-2019)
-    waiting = sum(
-        (order.remaining for order in account.orders_of(symbol) if order.side == request.side), ZERO
-    )
-    after = abs(held + sign_of(request.side) * (request.quantity + waiting))
-    if opening and after * price > state.brackets.max_notional(symbol, account.leverage(symbol)):
+    whole = abs(position.amount + sign * quantity) * max(price, mark)
+    if whole > state.brackets.max_notional(symbol, account.leverage(symbol)):
         raise refusal(-2027)
+
+
+def _adds(order: Order, side: str) -> bool:
+    return order.side == side and not (order.reduce_only or order.close_position or closes(order))

@@ -18,8 +18,11 @@ _CALL_RATIO = Decimal("0.8")  # of the maintenance margin in the margin balance:
 
 
 def bankruptcy_price(position: Position) -> Decimal:
-    """Return the price at which an isolated position has lost its margin, on no grid."""
-    return position.entry_price - position.isolated_wallet / position.amount
+    """Return the price at which an isolated position has lost its margin, on no grid.
+
+    Funding may have taken more than the margin: then it is the entry price.
+    """
+    return position.entry_price - max(position.isolated_wallet, ZERO) / position.amount
 
 
 class Liquidation:
@@ -30,7 +33,9 @@ class Liquidation:
         self._clearing = clearing
         self._matching = matching
         self._triggers = triggers
-        self._called: set[int] = set()
+        self._called: set[tuple[int, str, str]] = (
+            set()
+        )  # account id; asset, or symbol and side of an isolated one
 
     def price_of(self, account: Account, position: Position) -> Decimal:
         """Return the mark price at which a position is liquidated; 0 for never."""
@@ -54,8 +59,8 @@ class Liquidation:
         """Liquidate every position whose margin no longer suffices at the current mark prices, or warn."""
         for account in self._state.accounts:
             for position in account.held():
-                if account.margin_type(position.symbol) == ISOLATED and self._is_short(account, position):
-                    self.liquidate(account, position, self._state.mark(position.symbol))
+                if account.margin_type(position.symbol) == ISOLATED:
+                    self._check_isolated(account, position)
             self.check_crossed(account)
 
     def check_crossed(self, account: Account) -> None:
@@ -63,15 +68,10 @@ class Liquidation:
         state = self._state
         for asset in sorted(account.wallets):
             while True:
-                crossed = [
-                    each
-                    for each in account.held()
-                    if account.margin_type(each.symbol) == CROSSED
-                    and state.margin_assets[each.symbol] == asset
-                ]
+                crossed = self._crossed(account, asset)
                 whole = state.margin(account, asset)
                 if not crossed or whole.cross_balance > whole.cross_maintenance:
-                    self._warn(account, crossed, whole)
+                    self._warn(account, asset, crossed, whole)
                     break
                 self._expire_orders(account, None)
                 worst = min(crossed, key=lambda each: each.unrealized_pnl(state.mark(each.symbol)))
@@ -93,11 +93,17 @@ class Liquidation:
                     price = self._state.mark(symbol)
                     self._close(account, position, price, "settlement_autoclose-", ZERO, "FILLED")
 
-    def _is_short(self, account: Account, position: Position) -> bool:
+    def _check_isolated(self, account: Account, position: Position) -> None:
         state = self._state
         mark = state.mark(position.symbol)
         needed = state.brackets.maintenance(position.symbol, abs(position.amount) * mark)
-        return position.isolated_wallet + position.unrealized_pnl(mark) <= needed
+        balance = position.isolated_wallet + position.unrealized_pnl(mark)
+        if balance <= needed:
+            self.liquidate(account, position, mark)
+        key = (account.account_id, position.symbol, position.side)
+        if self._turns_thin(key, bool(position.amount) and _is_thin(needed, balance)):
+            row = events.margin_call_row(account, position, mark, needed)
+            state.emit(account, events.margin_call(state.now_ms, [row]))
 
     def _take_over(self, account: Account, position: Position, price: Decimal) -> None:
         side = "SELL" if position.amount > 0 else "BUY"
@@ -121,35 +127,55 @@ class Liquidation:
     def _close(
         self, account: Account, position: Position, price: Decimal, prefix: str, fee: Decimal, status: str
     ) -> None:
-        state = self._state
+        state, asset = self._state, self._state.margin_assets[position.symbol]
+        before = state.margin(account, asset).cross_wallet
         if state.config.path == "ticks":
             tick = Decimal(1).scaleb(-state.market.listings[position.symbol].grid.price)
             price = price.quantize(tick, ROUND_FLOOR if position.amount > 0 else ROUND_CEILING)
         client_id = prefix if not prefix.endswith("-") else f"{prefix}{state.numbers.tran_id()}"
         self._matching.close_by_force(account, position, price, client_id, fee, status)
-        self._cover(account, state.margin_assets[position.symbol])
+        after = state.margin(account, asset).cross_wallet
+        if account.margin_type(position.symbol) == ISOLATED:
+            self._cover(account, asset, before - after, position.symbol)
+        elif not self._crossed(account, asset):
+            self._cover(account, asset, -after, "")
 
-    def _cover(self, account: Account, asset: str) -> None:
-        """The insurance fund pays what an account without positions owes."""
-        owed = -account.wallet(asset)
-        if owed > 0 and not any(self._state.margin_assets[each.symbol] == asset for each in account.held()):
-            self._state.book(account, "INSURANCE_CLEAR", owed, asset, info="INSURANCE_FUND")
+    def _cover(self, account: Account, asset: str, owed: Decimal, symbol: str) -> None:
+        """The insurance fund pays what an isolated margin, or an account's crossed margin, could not."""
+        if owed > 0:
+            self._state.book(account, "INSURANCE_CLEAR", owed, asset, symbol=symbol, info="INSURANCE_FUND")
             self._clearing.tell_account(account, "INSURANCE_CLEAR", asset, [], change=owed)
+
+    def _crossed(self, account: Account, asset: str) -> list[Position]:
+        return [
+            each
+            for each in account.held()
+            if account.margin_type(each.symbol) == CROSSED and self._state.margin_assets[each.symbol] == asset
+        ]
 
     def _expire_orders(self, account: Account, symbol: str | None) -> None:
         for order in list(account.open_orders.values()):
             if symbol in (None, order.symbol):
                 self._matching.expire(account, order, LIQUIDATED)
 
-    def _warn(self, account: Account, crossed: list[Position], whole: AccountMargin) -> None:
+    def _warn(self, account: Account, asset: str, crossed: list[Position], whole: AccountMargin) -> None:
         """Send a MARGIN_CALL when the crossed margin has become thin; once until it has recovered."""
         state = self._state
-        thin = bool(crossed) and whole.cross_maintenance >= _CALL_RATIO * whole.cross_balance
-        if thin and account.account_id not in self._called:
+        thin = bool(crossed) and _is_thin(whole.cross_maintenance, whole.cross_balance)
+        if self._turns_thin((account.account_id, asset, ""), thin):
             rows = []
             for position in crossed:
                 mark = state.mark(position.symbol)
                 needed = state.brackets.maintenance(position.symbol, abs(position.amount) * mark)
                 rows.append(events.margin_call_row(account, position, mark, needed))
-            state.emit(account, events.margin_call(state.now_ms, account, whole, rows))
-        (self._called.add if thin else self._called.discard)(account.account_id)
+            state.emit(account, events.margin_call(state.now_ms, rows, whole.cross_wallet))
+
+    def _turns_thin(self, key: tuple[int, str, str], thin: bool) -> bool:
+        """Remember whether a margin is thin now; say whether that is news."""
+        turns = thin and key not in self._called
+        (self._called.add if thin else self._called.discard)(key)
+        return turns
+
+
+def _is_thin(maintenance: Decimal, balance: Decimal) -> bool:
+    return maintenance >= _CALL_RATIO * balance

@@ -11,15 +11,24 @@ from typing import NamedTuple
 
 from futures_agent.execution.fills import market_fill
 from futures_agent.execution.slippage import slippage_share
-from futures_agent.simulator.refusal import refusal
+from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.trading import events
 from futures_agent.simulator.trading.account import Account
-from futures_agent.simulator.trading.admission import admit, closes, crosses
+from futures_agent.simulator.trading.admission import admit, crosses, require_carried, require_margin
 from futures_agent.simulator.trading.clearing import Clearing
-from futures_agent.simulator.trading.records import ZERO, AlgoOrder, Order, OrderRequest, Position
+from futures_agent.simulator.trading.margin import opening_quantity
+from futures_agent.simulator.trading.records import (
+    ZERO,
+    AlgoOrder,
+    Order,
+    OrderRequest,
+    Position,
+    closes,
+)
 from futures_agent.simulator.trading.state import Due, State
 
 # Why an order expired (`er` of ORDER_TRADE_UPDATE).
+NOT_CARRIED = 0  # none of the documented reasons says it
 NOT_IMMEDIATE, REDUCE_ONLY_KNOCKED_OUT, LIQUIDATED, DELISTED, MARKET_REST = 2, 4, 5, 7, 9
 _RETRY_MS = 1_000  # the rest of a partly filled resting order trades that much later
 _MOST_AMENDMENTS = 10_000
@@ -130,16 +139,17 @@ class Matching:
             raise refusal(-5027)
         if order.amendments >= _MOST_AMENDMENTS:
             raise refusal(-5026)
-        before = order.quantity, order.price
         last = state.last(order.symbol)
-        order.quantity, order.price = quantity, price
-        if quantity <= order.executed or (order.time_in_force == "GTX" and crosses(order, last)):
-            order.quantity, order.price = before
+        crossing = order.sign * (price - last) >= 0
+        if quantity <= order.executed or (order.time_in_force == "GTX" and crossing):
             self.cancel(account, order)
             return
-        if not order.reduce_only and state.margin(account, state.margin_assets[order.symbol]).free < 0:
-            order.quantity, order.price = before
-            raise refusal(-2019)
+        if not (order.reduce_only or closes(order)):
+            remaining = quantity - order.executed
+            require_margin(state, account, order, remaining, price, instead_of=order)
+            if crossing:
+                require_carried(state, account, order, remaining, last)
+        order.quantity, order.price = quantity, price
         order.amendments += 1
         # An amended order queues anew.
         account.open_orders[order.symbol, order.order_id] = account.open_orders.pop(
@@ -150,8 +160,29 @@ class Matching:
             self._take(account, order, last)
 
     def fill_resting(self, account: Account, order: Order) -> None:
-        """The market has gone through a resting order: it trades at its own price, as maker."""
-        self._trade(account, order, order.price, maker=True)
+        """The market has gone through a resting order: it trades at its own price, as maker.
+
+        What it would open is judged again, as prices have moved since it was admitted: where the account
+        cannot carry it, the order only closes, and what remains of it expires.
+        """
+        carried = self._carried(account, order)
+        whole = carried == order.remaining
+        if carried:
+            self._trade(account, order, order.price, maker=True, most=carried)
+        if not whole:
+            self._expire_rest(account, order, NOT_CARRIED)
+
+    def _carried(self, account: Account, order: Order) -> Decimal:
+        if order.reduce_only or order.close_position or closes(order):
+            return order.remaining
+        try:
+            require_carried(self._state, account, order, order.remaining, order.price)
+        except VenueError:
+            opening = opening_quantity(
+                account, order.symbol, order.position_side, order.sign, order.remaining
+            )
+            return order.remaining - opening
+        return order.remaining
 
     def rests(self, order: Order) -> bool:
         """Say whether an open order would trade if the market went through it now."""
@@ -208,10 +239,12 @@ class Matching:
         worse = ROUND_CEILING if order.sign > 0 else ROUND_FLOOR
         return Decimal(f"{price:.12g}").quantize(tick, worse)  # without what binary arithmetic added
 
-    def _trade(self, account: Account, order: Order, price: Decimal, *, maker: bool) -> None:
+    def _trade(
+        self, account: Account, order: Order, price: Decimal, *, maker: bool, most: Decimal | None = None
+    ) -> None:
         state = self._state
         position = account.position(order.symbol, order.position_side)
-        quantity = order.remaining
+        quantity = order.remaining if most is None else most
         if order.reduce_only or order.close_position or closes(order):
             held = abs(position.amount) if position.amount * order.sign < 0 else ZERO
             quantity = min(quantity, held)

@@ -107,6 +107,11 @@ class Order(Struct, kw_only=True):
         return 1 if self.side == "BUY" else -1
 
 
+def closes(order: Order | OrderRequest) -> bool:
+    """Say whether an order in hedge mode closes: SELL of LONG, BUY of SHORT."""
+    return order.position_side == ("LONG" if order.side == "SELL" else "SHORT")
+
+
 class AlgoOrder(Struct, kw_only=True):
     """A conditional order: NEW → TRIGGERING → TRIGGERED → FINISHED, or CANCELED, EXPIRED, REJECTED."""
 

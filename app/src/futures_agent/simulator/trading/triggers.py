@@ -12,7 +12,7 @@ from decimal import Decimal
 from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.trading import events
 from futures_agent.simulator.trading.account import Account
-from futures_agent.simulator.trading.admission import closes, require_side, require_trading, sign_of
+from futures_agent.simulator.trading.admission import require_side, require_trading, sign_of
 from futures_agent.simulator.trading.matching import REDUCE_ONLY_KNOCKED_OUT, Matching
 from futures_agent.simulator.trading.records import (
     ZERO,
@@ -21,6 +21,7 @@ from futures_agent.simulator.trading.records import (
     Order,
     OrderRequest,
     Position,
+    closes,
 )
 from futures_agent.simulator.trading.state import Due, State
 
