@@ -307,7 +307,7 @@ class Audit:
             for number, books in self._books.items():
                 for (symbol, side), held in books.holdings.items():
                     for rate in self._rates(symbol) if held.amount else ():
-                        amount = cents(-held.amount * self._open(symbol) * rate)
+                        amount = cents(-held.amount * self._mark_at_open(symbol) * rate)
                         if amount:
                             self._payments.append((number, symbol, side, amount))
         if now_ms > self._hour_ms:
@@ -329,10 +329,11 @@ class Audit:
         first, last = self._hour_ms - HOUR_MS + MINUTE_MS, self._hour_ms + MINUTE_MS - 1
         return [Decimal(repr(float(rate))) for rate in self._sentiment.funding(symbol, first, last)["rate"]]
 
-    def _open(self, symbol: str) -> Decimal:
-        """Return the price at which the candle of this hour opens."""
+    def _mark_at_open(self, symbol: str) -> Decimal:
+        """Return the mark price at which the candle of this hour opens."""
         market = self._exchange.state.market
         rows = market.final(symbol, Timeframe.H1, self._hour_ms)
         row = rows[int(np.searchsorted(rows["timestamp"], self._hour_ms))]
         assert row["timestamp"] == self._hour_ms
-        return Decimal(f"{row['open']:.{market.listings[symbol].grid.price}f}")
+        last = Decimal(f"{row['open']:.{market.listings[symbol].grid.price}f}")
+        return last * (1 + self._exchange.state.prices.mark_offset.get(symbol, ZERO))

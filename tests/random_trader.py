@@ -116,9 +116,13 @@ class Trader:
             amount, side = Decimal(rng.randint(-50, 50)), self._side(account)
             self.audit.ask(account, amount)
             exchange.change_position_margin(account, symbol, amount, now_ms, position_side=side)
-        elif kind < 0.98:
+        elif kind < 0.975:
+            exchange.advance(now_ms)
+            self.audit.read()  # what has happened, happened at the old mark prices
+            exchange.state.prices.mark_offset[symbol] = Decimal(rng.randint(-30, 30)) / 10_000
+        elif kind < 0.985:
             exchange.set_margin_type(account, symbol, rng.choice(("CROSSED", "ISOLATED")), now_ms)
-        elif kind < 0.995:
+        elif kind < 0.997:
             exchange.liquidate(account, symbol, now_ms, position_side=self._side(account))
         else:
             exchange.deleverage(account, symbol, now_ms, position_side=self._side(account))

@@ -97,6 +97,13 @@ BUGS: dict[str, Plant] = {
             self, account, position, rate * (1 + D("1e-6"))
         ),
     ),
+    "funding is paid at the last price": around(
+        Funding,
+        "_pay",
+        lambda original, self, account, position, rate: original(
+            self, account, position, rate / (1 + self._state.prices.mark_offset.get(position.symbol, 0))
+        ),
+    ),
     "funding is rounded down": lambda patch: patch.setattr(funding, "money", rounded_down),
     "an income is not what was booked": around(State, "book", income_lost),
     "the clearance is a basis point too much": lambda patch: patch.setattr(
