@@ -33,8 +33,13 @@ class Liquidation:
         self._called: set[int] = set()
 
     def price_of(self, account: Account, position: Position) -> Decimal:
-        """Return the mark price at which a position is liquidated; 0 for never."""
+        """Return the mark price at which a position is liquidated; 0 for never.
+
+        Of a hedged pair with crossed margin it is the one that loses on the way to their common price.
+        """
         state, symbol = self._state, position.symbol
+        if not self._loses_margin(account, position):
+            return ZERO
         whole = state.margin(account, state.margin_assets[symbol])
         return liquidation_price(account, position, whole, state.brackets, state.mark(symbol))
 
@@ -92,6 +97,17 @@ class Liquidation:
                 if position.symbol == symbol:
                     price = self._state.mark(symbol)
                     self._close(account, position, price, "settlement_autoclose-", ZERO, "FILLED")
+
+    def _loses_margin(self, account: Account, position: Position) -> bool:
+        """Say whether the margin shrinks when the price moves against `position`."""
+        state, symbol = self._state, position.symbol
+        pair = [each for each in account.held() if each.symbol == symbol]
+        if len(pair) == 1 or account.margin_type(symbol) == ISOLATED:
+            return True
+        mark = state.mark(symbol)
+        rates = (state.brackets.at(symbol, abs(each.amount) * mark).rate for each in pair)
+        slope = sum(each.amount - abs(each.amount) * rate for each, rate in zip(pair, rates, strict=True))
+        return slope * position.sign > 0
 
     def _is_short(self, account: Account, position: Position) -> bool:
         state = self._state
