@@ -14,7 +14,7 @@ from futures_agent.simulator.trading.state import State
 from futures_agent.simulator.trading.triggers import Triggers
 
 LIQUIDATION_FEE = Decimal("0.0125")  # `liquidationFee` of exchangeInfo, share of the notional
-_CALL_RATIO = Decimal("0.8")  # of the maintenance margin in the margin balance: a MARGIN_CALL warns
+CALL_RATIO = Decimal("0.8")  # of the maintenance margin in the margin balance: a MARGIN_CALL warns
 
 
 def bankruptcy_price(position: Position) -> Decimal:
@@ -55,10 +55,17 @@ class Liquidation:
         if crossed:
             self.check_crossed(account)
 
+    def has_warned(self, account: Account) -> bool:
+        """Say whether the crossed margin was thin when it was last looked at."""
+        return account.account_id in self._called
+
     def check(self) -> None:
         """Liquidate every position whose margin no longer suffices at the current mark prices, or warn."""
         for account in self._state.accounts:
-            for position in account.held():
+            held = account.held()
+            if not held and not self.has_warned(account):
+                continue
+            for position in held:
                 if account.margin_type(position.symbol) == ISOLATED and self._is_short(account, position):
                     self.liquidate(account, position, self._state.mark(position.symbol))
             self.check_crossed(account)
@@ -160,7 +167,7 @@ class Liquidation:
     def _warn(self, account: Account, crossed: list[Position], whole: AccountMargin) -> None:
         """Send a MARGIN_CALL when the crossed margin has become thin; once until it has recovered."""
         state = self._state
-        thin = bool(crossed) and whole.cross_maintenance >= _CALL_RATIO * whole.cross_balance
+        thin = bool(crossed) and whole.cross_maintenance >= CALL_RATIO * whole.cross_balance
         if thin and account.account_id not in self._called:
             rows = []
             for position in crossed:
