@@ -17,7 +17,17 @@ from futures_agent.simulator.trading.exchange import Exchange
 from futures_agent.simulator.trading.liquidation import Liquidation
 from futures_agent.simulator.trading.records import AlgoRequest, OrderRequest
 from trading_orders import algo, limit, market
-from trading_worlds import BTC, ETH, START_MS, Bar, flat, generated_exchange, ledger_bytes, scripted_exchange
+from trading_worlds import (
+    BTC,
+    ETH,
+    START_MS,
+    Bar,
+    flat,
+    generated_exchange,
+    kinds,
+    ledger_bytes,
+    scripted_exchange,
+)
 
 D = Decimal
 ACCOUNTS = (
@@ -95,15 +105,15 @@ def test_skipping_changes_nothing(seed: int, tick_ms: int, monkeypatch: pytest.M
 
 def test_the_runs_meet_what_must_not_be_skipped() -> None:
     """Were the client too tame, skipping would change nothing anyhow."""
-    kinds = set()
+    met = set()
     for seed in range(4):
         exchange, events = played(seed, MINUTE_MS)
-        kinds |= {entry["kind"] for entry in exchange.ledger.entries()}
-        kinds |= {event[1]["e"] for event in events if isinstance(event, tuple)}
-        kinds |= {
+        met |= {entry["kind"] for entry in exchange.ledger.entries()}
+        met |= {event[1]["e"] for event in events if isinstance(event, tuple)}
+        met |= {
             one.type for account in exchange.accounts for one in account.algos.values() if one.actual_order_id
         }
-    assert kinds >= {
+    assert met >= {
         "LIQUIDATION",
         "MARGIN_CALL",
         "FUNDING_FEE",
@@ -139,3 +149,27 @@ def test_what_is_nearly_reached_does_not_happen(kind: str) -> None:
         order = algo(exchange, "STOP_MARKET", "SELL", "90.01", "1")
     exchange.advance(START_MS + 2 * HOUR_MS)
     assert order.status == "NEW"
+
+
+def test_a_margin_that_is_mended_in_calm_is_warned_of_again() -> None:
+    """Of 10 at 100 with 100, and 1 % of the notional to maintain: thin below 91.1; with 150 below 86.1."""
+    account = AccountConfig(key="k", balances={"USDT": D(100)}, leverage=10)
+    bars = [*flat(100, 1), *flat(91, 1), *flat(86, 2)]
+    exchange, events = scripted_exchange({BTC: bars}, accounts=(account,), taker_fee=D(0))
+    market(exchange, "BUY", "10")
+    exchange.advance(START_MS + 90 * MINUTE_MS)
+    assert kinds(events).count("MARGIN_CALL") == 1
+    exchange.transfer(exchange.accounts[0], "USDT", D(50), exchange.now_ms)
+    exchange.advance(START_MS + 3 * HOUR_MS)
+    assert kinds(events).count("MARGIN_CALL") == 2
+    assert len(exchange.accounts[0].held()) == 1
+
+
+def test_an_isolated_position_is_not_slept_through() -> None:
+    account = AccountConfig(key="k", balances={"USDT": D(1000)}, leverage=10, margin_type="ISOLATED")
+    exchange, _ = scripted_exchange(
+        {BTC: [*flat(100, 2), (100, 100, 90.9, 100), *flat(100, 2)]}, accounts=(account,)
+    )
+    market(exchange, "BUY", "10")
+    exchange.advance(START_MS + 4 * HOUR_MS)
+    assert exchange.accounts[0].held() == []

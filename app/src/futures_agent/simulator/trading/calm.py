@@ -65,10 +65,8 @@ class Calm:
                 crossed.setdefault(position.symbol, []).append(position)
         marks = {symbol: self._marks(symbol, ranges) for symbol in {each.symbol for each in account.held()}}
         for position in isolated:
-            if (
-                position.isolated_wallet + min(self._spare([position], at) for at in marks[position.symbol])
-                <= 0
-            ):
+            least = min(self._spare([position], mark) for mark in marks[position.symbol])
+            if position.isolated_wallet + least <= 0:
                 return False
         worst = {
             symbol: min(marks[symbol], key=partial(self._spare, positions))
