@@ -157,7 +157,7 @@ def test_a_margin_that_is_mended_in_calm_is_warned_of_again() -> None:
     bars = [*flat(100, 1), *flat(91, 1), *flat(86, 2)]
     exchange, events = scripted_exchange({BTC: bars}, accounts=(account,), taker_fee=D(0))
     market(exchange, "BUY", "10")
-    exchange.advance(START_MS + 90 * MINUTE_MS)
+    exchange.advance(START_MS + 118 * MINUTE_MS)
     assert kinds(events).count("MARGIN_CALL") == 1
     exchange.transfer(exchange.accounts[0], "USDT", D(50), exchange.now_ms)
     exchange.advance(START_MS + 3 * HOUR_MS)
