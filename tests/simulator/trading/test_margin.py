@@ -219,6 +219,19 @@ def test_other_symbols_carry_and_burden_a_crossed_position() -> None:
     assert margin.liquidation_price.quantize(D("1e-9")) == D("77.010101010")
 
 
+@pytest.mark.parametrize("path", ["bar", "ticks"])
+def test_a_hedge_with_margin_to_spare_is_left_alone(path: str) -> None:
+    """Both sides of 1 at 100: their common liquidation price lies far above, for the long side too."""
+    hedged = AccountConfig(key="k", balances={"USDT": D(1000)}, leverage=10, dual_side=True)
+    exchange, _ = scripted_exchange(
+        {BTC: [(100, 130, 70, 100), *flat(100, 1)]}, accounts=(hedged,), path=path
+    )
+    for side, position_side in (("BUY", "LONG"), ("SELL", "SHORT")):
+        market(exchange, side, "1", position_side=position_side)
+    exchange.advance(START_MS + 2 * HOUR_MS)
+    assert [position.amount for position in exchange.accounts[0].held()] == [1, -1]
+
+
 def test_the_two_sides_of_a_hedge_are_liquidated_together() -> None:
     hedged = AccountConfig(key="k", balances={"USDT": D(1000)}, leverage=10, dual_side=True)
     exchange, _ = scripted_exchange({BTC: flat(100, 2)}, accounts=(hedged,), **FREE)

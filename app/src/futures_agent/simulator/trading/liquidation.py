@@ -14,7 +14,7 @@ from futures_agent.simulator.trading.state import State
 from futures_agent.simulator.trading.triggers import Triggers
 
 LIQUIDATION_FEE = Decimal("0.0125")  # `liquidationFee` of exchangeInfo, share of the notional
-_CALL_RATIO = Decimal("0.8")  # of the maintenance margin in the margin balance: a MARGIN_CALL warns
+CALL_RATIO = Decimal("0.8")  # of the maintenance margin in the margin balance: a MARGIN_CALL warns
 
 
 def bankruptcy_price(position: Position) -> Decimal:
@@ -33,13 +33,17 @@ class Liquidation:
         self._clearing = clearing
         self._matching = matching
         self._triggers = triggers
-        self._called: set[tuple[int, str, str]] = (
-            set()
-        )  # account id; asset, or symbol and side of an isolated one
+        # Of whom margin was called: account id; asset, or symbol and side of an isolated position.
+        self._called: set[tuple[int, str, str]] = set()
 
     def price_of(self, account: Account, position: Position) -> Decimal:
-        """Return the mark price at which a position is liquidated; 0 for never."""
+        """Return the mark price at which a position is liquidated; 0 for never.
+
+        Of a hedged pair with crossed margin it is the one that loses on the way to their common price.
+        """
         state, symbol = self._state, position.symbol
+        if not self._loses_margin(account, position):
+            return ZERO
         whole = state.margin(account, state.margin_assets[symbol])
         return liquidation_price(account, position, whole, state.brackets, state.mark(symbol))
 
@@ -55,10 +59,17 @@ class Liquidation:
         if crossed:
             self.check_crossed(account)
 
+    def has_warned(self, account: Account) -> bool:
+        """Say whether any margin of the account was thin when it was last looked at."""
+        return any(key[0] == account.account_id for key in self._called)
+
     def check(self) -> None:
         """Liquidate every position whose margin no longer suffices at the current mark prices, or warn."""
         for account in self._state.accounts:
-            for position in account.held():
+            held = account.held()
+            if not held and not self.has_warned(account):
+                continue
+            for position in held:
                 if account.margin_type(position.symbol) == ISOLATED:
                     self._check_isolated(account, position)
             self.check_crossed(account)
@@ -92,6 +103,17 @@ class Liquidation:
                 if position.symbol == symbol:
                     price = self._state.mark(symbol)
                     self._close(account, position, price, "settlement_autoclose-", ZERO, "FILLED")
+
+    def _loses_margin(self, account: Account, position: Position) -> bool:
+        """Say whether the margin shrinks when the price moves against `position`."""
+        state, symbol = self._state, position.symbol
+        pair = [each for each in account.held() if each.symbol == symbol]
+        if len(pair) == 1 or account.margin_type(symbol) == ISOLATED:
+            return True
+        mark = state.mark(symbol)
+        rates = (state.brackets.at(symbol, abs(each.amount) * mark).rate for each in pair)
+        slope = sum(each.amount - abs(each.amount) * rate for each, rate in zip(pair, rates, strict=True))
+        return slope * position.sign > 0
 
     def _check_isolated(self, account: Account, position: Position) -> None:
         state = self._state
@@ -178,4 +200,4 @@ class Liquidation:
 
 
 def _is_thin(maintenance: Decimal, balance: Decimal) -> bool:
-    return maintenance >= _CALL_RATIO * balance
+    return maintenance >= CALL_RATIO * balance

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from futures_agent.simulator.trading.account import Account
 from futures_agent.simulator.trading.admission import MARKET_TAKE_BOUND
 from futures_agent.simulator.trading.prices import Leg
-from futures_agent.simulator.trading.records import ZERO, AlgoOrder, Order, Position
+from futures_agent.simulator.trading.records import AlgoOrder, Order, Position
 from futures_agent.simulator.trading.state import State
 from futures_agent.simulator.trading.triggers import TRAILING, triggers_below
 
@@ -57,7 +57,7 @@ def marks_of(
 ) -> list[Mark]:
     """Return every mark of `symbol` on the scale of the last price, in the order of accounts and arrival."""
     marks: list[Mark] = []
-    scale = 1 + state.prices.mark_offset.get(symbol, ZERO)
+    scale = state.prices.mark_scale(symbol)
     for account in state.accounts:
         for position in account.held():
             if position.symbol == symbol and (price := liquidation_price(account, position)):
@@ -71,6 +71,11 @@ def marks_of(
             if rests(order):
                 marks.append(Mark(order.price, order.side == "BUY", account, order))
     return marks
+
+
+def trail_of(algos: Iterable[AlgoOrder]) -> Trail:
+    """Return the activated trailing stops among `algos`."""
+    return {algo.algo_id: algo.extreme_price for algo in algos if algo.type == TRAILING and algo.is_activated}
 
 
 def follow(trail: Trail, algos: Iterable[AlgoOrder], price: Decimal) -> None:
