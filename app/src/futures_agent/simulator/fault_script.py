@@ -10,15 +10,17 @@ import msgspec
 from futures_agent.clock import SECOND_MS, parse_utc
 from futures_agent.errors import Refuse
 from futures_agent.simulator.fault_acts import (
+    AccountRestricted,
     ConnectionsLost,
+    ContractLimits,
     ContractStatus,
     ForcedClose,
     ForeignOrder,
     FundingInterval,
+    GridChange,
     ListenKeyExpired,
     MarkOffset,
     PriceJump,
-    TickSize,
 )
 from futures_agent.simulator.fault_orders import OrderFault
 from futures_agent.simulator.fault_plan import Planned
@@ -37,8 +39,10 @@ FAULT_KINDS: tuple[type[Planned], ...] = (
     OrderFault,
     ForcedClose,
     ForeignOrder,
+    AccountRestricted,
     ContractStatus,
-    TickSize,
+    ContractLimits,
+    GridChange,
     FundingInterval,
     MarkOffset,
     PriceJump,

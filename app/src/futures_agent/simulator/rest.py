@@ -153,7 +153,7 @@ def _perform(
     """Return status and body of the true answer, as far as the venue's store knows it."""
     try:
         if endpoint is None:
-            raise VenueError(-5000, f"Path {asked.path}, Method {asked.method} is invalid", status=404)
+            raise refusal(-5000, asked.path, asked.method)
         venue.advance(now_ms)
         body = endpoint.perform(venue, sent, now_ms, headers)
         return 200, _as_known(venue, asked, body, now_ms)

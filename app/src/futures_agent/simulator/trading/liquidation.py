@@ -13,7 +13,6 @@ from futures_agent.simulator.trading.records import ZERO, Position
 from futures_agent.simulator.trading.state import State
 from futures_agent.simulator.trading.triggers import Triggers
 
-LIQUIDATION_FEE = Decimal("0.0125")  # `liquidationFee` of exchangeInfo, share of the notional
 _CALL_RATIO = Decimal("0.8")  # of the maintenance margin in the margin balance: a MARGIN_CALL warns
 
 
@@ -114,7 +113,8 @@ class Liquidation:
             price=price,
         )
         quantity = abs(position.amount)
-        self._close(account, position, price, "autoclose-", LIQUIDATION_FEE, "FILLED")
+        fee = self._state.market.listings[position.symbol].liquidation_fee
+        self._close(account, position, price, "autoclose-", fee, "FILLED")
         order = events.force_order(self._state.now_ms, position.symbol, side, quantity, price)
         self._state.tell_market(order)
 

@@ -22,7 +22,6 @@ from futures_agent.simulator.trading.state import Due, State
 # Why an order expired (`er` of ORDER_TRADE_UPDATE).
 NOT_IMMEDIATE, REDUCE_ONLY_KNOCKED_OUT, LIQUIDATED, DELISTED, MARKET_REST = 2, 4, 5, 7, 9
 _RETRY_MS = 1_000  # the rest of a partly filled resting order trades that much later
-_MOST_AMENDMENTS = 10_000
 
 
 class _Terms(NamedTuple):
@@ -128,7 +127,7 @@ class Matching:
             raise refusal(-5024)
         if (quantity, price) == (order.quantity, order.price):
             raise refusal(-5027)
-        if order.amendments >= _MOST_AMENDMENTS:
+        if order.amendments >= state.market.listings[order.symbol].max_amendments:
             raise refusal(-5026)
         before = order.quantity, order.price
         last = state.last(order.symbol)

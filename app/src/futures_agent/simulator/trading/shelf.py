@@ -1,0 +1,65 @@
+"""Orders by their ids, and at hand by contract and by the name that a client gave them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, MutableMapping, ValuesView
+from typing import TypeVar
+
+from futures_agent.simulator.trading.records import AlgoOrder, Order
+
+K = TypeVar("K", bound=Hashable)
+Kept = TypeVar("Kept", Order, AlgoOrder)
+
+
+class Shelf(MutableMapping[K, Kept]):
+    """Orders by id, in the order of their arrival; their symbols and client ids must not change."""
+
+    def __init__(self, items: Iterable[tuple[K, Kept]] = ()) -> None:
+        self._all: dict[K, Kept] = {}
+        self._of: dict[str, dict[K, Kept]] = {}
+        self._named: dict[Hashable, list[K]] = {}
+        for key, order in items:
+            self[key] = order
+
+    def __getitem__(self, key: K) -> Kept:
+        return self._all[key]
+
+    def __setitem__(self, key: K, order: Kept) -> None:
+        if key in self._all:
+            del self[key]
+        self._all[key] = self._of.setdefault(order.symbol, {})[key] = order
+        self._named.setdefault(_name(order), []).append(key)
+
+    def __delitem__(self, key: K) -> None:
+        order = self._all.pop(key)
+        del self._of[order.symbol][key]
+        name = _name(order)
+        self._named[name].remove(key)
+        if not self._named[name]:
+            del self._named[name]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._all
+
+    def values(self) -> ValuesView[Kept]:
+        return self._all.values()
+
+    def of(self, symbol: str) -> list[Kept]:
+        """Return the orders of `symbol`, in the order of their arrival."""
+        return list(self._of.get(symbol, {}).values())
+
+    def named(self, client_id: str, symbol: str = "") -> list[Kept]:
+        """Return the orders of a client's id, newest first; of regular ones those of `symbol`."""
+        name = (symbol, client_id) if symbol else client_id
+        return [self._all[key] for key in reversed(self._named.get(name, []))]
+
+
+def _name(order: Order | AlgoOrder) -> Hashable:
+    """Return what an order is found by: each contract has regular orders' client ids of its own."""
+    return (order.symbol, order.client_order_id) if isinstance(order, Order) else order.client_algo_id
