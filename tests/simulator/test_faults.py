@@ -5,7 +5,8 @@ import json
 import msgspec
 import pytest
 
-from futures_agent.simulator.faults import EXCHANGE_INFO, KLINES, Asked, Fault, StoreLag
+from futures_agent.simulator.fault_store import StoreLag
+from futures_agent.simulator.faults import EXCHANGE_INFO, KLINES, Asked, Fault
 from futures_agent.simulator.refusal import VenueError
 
 NOW = 1_700_000_000_000

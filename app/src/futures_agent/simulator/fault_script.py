@@ -24,12 +24,14 @@ from futures_agent.simulator.fault_acts import (
 )
 from futures_agent.simulator.fault_orders import OrderFault
 from futures_agent.simulator.fault_plan import Planned
+from futures_agent.simulator.fault_store import StaleStatus, StoreLag
 from futures_agent.simulator.fault_streams import CandlesMissing, StreamFault
-from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault, StoreLag
+from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault
 
 FAULT_KINDS: tuple[type[Planned], ...] = (
     Fault,
     StoreLag,
+    StaleStatus,
     ClockSkew,
     EngineDelay,
     StreamFault,

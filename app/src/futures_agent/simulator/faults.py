@@ -236,57 +236,6 @@ class Fault(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return document
 
 
-# Queries that read the store of orders rather than the matching engine; it can lag behind.
-_STORE_PATHS = frozenset(
-    f"/fapi/v1/{name}"
-    for name in (
-        "order openOrder openOrders allOrders algoOrder openAlgoOrders allAlgoOrders userTrades".split()
-    )
-)
-
-
-class StoreLag(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Queries do not know orders, conditional orders and trades younger than `lag_ms` of venue time."""
-
-    how: Literal["store lag"] = "store lag"
-    count: Annotated[int, Meta(ge=1)] | None = None
-    path: str = ""
-    key: str = ""
-    lag_ms: Annotated[int, Meta(ge=1)] = 3_000
-
-    def hits(self, asked: Asked) -> bool:
-        """Say whether a request may be answered from the store that lags."""
-        return (
-            asked.method == "GET"
-            and asked.path in _STORE_PATHS
-            and self.path in ("", asked.path)
-            and self.key in ("", asked.api_key)
-        )
-
-    def hides(self, body: bytes, now_ms: int) -> bool:
-        """Say whether the true answer `body` tells something too young."""
-        told = json.loads(body)
-        return any(self._too_young(row, now_ms) for row in (told if isinstance(told, list) else [told]))
-
-    def without(self, body: bytes, now_ms: int) -> bytes:
-        """Return the true answer `body` without what is too young.
-
-        Raises
-        ------
-        VenueError
-            -2013 where that is all it tells.
-        """
-        told = json.loads(body)
-        if not isinstance(told, list):
-            raise refusal(-2013)
-        kept = [row for row in told if not self._too_young(row, now_ms)]
-        return json.dumps(kept, ensure_ascii=False).encode()
-
-    def _too_young(self, row: dict[str, Any], now_ms: int) -> bool:
-        created_ms = row.get("createTime", row.get("time", 0))
-        return now_ms - int(created_ms) < self.lag_ms
-
-
 class ClockSkew(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The time that the venue tells, and holds timestamps against, is off by `skew_ms` (> 0: ahead)."""
 

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from futures_agent.simulator.fault_store import StoreLag
 from futures_agent.simulator.fault_streams import CandlesMissing
-from futures_agent.simulator.faults import Asked, Fault, StoreLag, exchange_error, refusal_body
+from futures_agent.simulator.faults import Asked, Fault, exchange_error, refusal_body
 from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.venue import Venue
 from futures_agent.simulator.weights import Verdict, WeightLimiter

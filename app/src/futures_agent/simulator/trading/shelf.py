@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, MutableMapping, ValuesView
+from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping, ValuesView
 from typing import TypeVar
 
 from futures_agent.simulator.trading.records import AlgoOrder, Order
@@ -49,6 +49,15 @@ class Shelf(MutableMapping[K, Kept]):
 
     def values(self) -> ValuesView[Kept]:
         return self._all.values()
+
+    def with_(self, others: Mapping[K, Kept]) -> Shelf[K, Kept]:
+        """Return a shelf on which `others`, of the same symbols and names, stand in their places."""
+        shelf: Shelf[K, Kept] = Shelf()
+        shelf._all, shelf._named = {**self._all, **others}, self._named
+        shelf._of = {symbol: dict(orders) for symbol, orders in self._of.items()}
+        for key, order in others.items():
+            shelf._of[order.symbol][key] = order
+        return shelf
 
     def of(self, symbol: str) -> list[Kept]:
         """Return the orders of `symbol`, in the order of their arrival."""
