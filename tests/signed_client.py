@@ -63,7 +63,7 @@ class SignedClient:
             f"{url}?{query}" if query else url,
             data=body or None,
             headers={"X-MBX-APIKEY": self.key, "Content-Type": "application/x-www-form-urlencoded"},
-            timeout=10,
+            timeout=60,  # a step over days takes a busy machine long
         )
 
     def send(self, method: str, path: str, **params: Any) -> requests.Response:

@@ -17,7 +17,8 @@ class Shelf(MutableMapping[K, Kept]):
     def __init__(self, items: Iterable[tuple[K, Kept]] = ()) -> None:
         self._all: dict[K, Kept] = {}
         self._of: dict[str, dict[K, Kept]] = {}
-        self._named: dict[Hashable, list[K]] = {}
+        # Clients may use an id again; a single holder stands without a list, which takes a third of the room.
+        self._named: dict[str, K | list[K]] = {}
         for key, order in items:
             self[key] = order
 
@@ -28,14 +29,21 @@ class Shelf(MutableMapping[K, Kept]):
         if key in self._all:
             del self[key]
         self._all[key] = self._of.setdefault(order.symbol, {})[key] = order
-        self._named.setdefault(_name(order), []).append(key)
+        name = _name(order)
+        holder = self._named.get(name)
+        if isinstance(holder, list):
+            holder.append(key)
+        else:
+            self._named[name] = key if holder is None else [holder, key]
 
     def __delitem__(self, key: K) -> None:
         order = self._all.pop(key)
         del self._of[order.symbol][key]
         name = _name(order)
-        self._named[name].remove(key)
-        if not self._named[name]:
+        holder = self._named[name]
+        if isinstance(holder, list) and len(holder) > 1:
+            holder.remove(key)
+        else:
             del self._named[name]
 
     def __iter__(self) -> Iterator[K]:
@@ -64,11 +72,16 @@ class Shelf(MutableMapping[K, Kept]):
         return list(self._of.get(symbol, {}).values())
 
     def named(self, client_id: str, symbol: str = "") -> list[Kept]:
-        """Return the orders of a client's id, newest first; of regular ones those of `symbol`."""
-        name = (symbol, client_id) if symbol else client_id
-        return [self._all[key] for key in reversed(self._named.get(name, []))]
+        """Return the orders of a client's id, newest first; with `symbol` only its own."""
+        found = [self._all[key] for key in reversed(self._holders(client_id))]
+        return [order for order in found if symbol in ("", order.symbol)]
+
+    def _holders(self, client_id: str) -> list[K]:
+        holder = self._named.get(client_id)
+        if holder is None:
+            return []
+        return holder if isinstance(holder, list) else [holder]
 
 
-def _name(order: Order | AlgoOrder) -> Hashable:
-    """Return what an order is found by: each contract has regular orders' client ids of its own."""
-    return (order.symbol, order.client_order_id) if isinstance(order, Order) else order.client_algo_id
+def _name(order: Order | AlgoOrder) -> str:
+    return order.client_order_id if isinstance(order, Order) else order.client_algo_id
