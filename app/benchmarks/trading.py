@@ -125,8 +125,8 @@ def main() -> int:
     """Measure, print, and return 1 where a bar was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float, default=24.0, help="venue time to run for")
-    parser.add_argument("--scale", type=float, default=300.0, help="venue seconds per second")
-    parser.add_argument("--per-minute", type=float, default=6.0, help="of venue time")
+    parser.add_argument("--scale", type=float, default=400.0, help="venue seconds per second")
+    parser.add_argument("--per-minute", type=float, default=4.0, help="of venue time")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="trading_") as name:
@@ -280,7 +280,8 @@ def report(before: Sample, samples: list[Sample], orders: int, wrong: list[str])
     kb = (after.rss_mb - before.rss_mb) * 1000 / (orders * 5 / 6)
     print(
         f"memory {before.rss_mb:.1f} MB, then {after.rss_mb:.1f} MB: {growth:+.2%} (bar {MAX_GROWTH:+.0%}), "
-        f"{kb:.2f} KB an order"
+        f"{kb:.2f} KB an order; on the way "
+        f"{', '.join(f'{each.rss_mb:.1f}' for each in samples[:: max(len(samples) // 8, 1)])}"
     )
     files, threads = [[getattr(each, name) for each in samples] for name in ("files", "threads")]
     print(f"open files {before.files}, then {after.files}, {min(files)} to {max(files)} between; ", end="")
