@@ -14,11 +14,10 @@ from futures_agent.simulator.trading.margin import (
     order_margin,
     order_values,
 )
-from futures_agent.simulator.trading.records import ZERO, Order, OrderRequest, closes
+from futures_agent.simulator.trading.records import ZERO, AlgoRequest, Order, OrderRequest, closes
 from futures_agent.simulator.trading.state import State
 
-MAX_OPEN_ORDERS = 200  # of one symbol, `MAX_NUM_ORDERS`
-MARKET_TAKE_BOUND = Decimal("0.05")  # of exchangeInfo: how far from the mark price an order at market fills
+_NO_POSITION_MAY_GROW = -4107
 CLOSED_STATUSES = frozenset({"SETTLING", "CLOSE", "DELIVERING", "DELIVERED"})
 CLOSING_STATUSES = frozenset({"PRE_SETTLE", "PRE_DELIVERING"})  # positions may still be closed
 TRADED_STATUSES = CLOSING_STATUSES | {"TRADING"}
@@ -48,6 +47,30 @@ def require_trading(state: State, symbol: str, *, opening: bool) -> None:
     if status in CLOSED_STATUSES:
         raise refusal(-4141)
     raise refusal(-4140 if opening and status in (*CLOSING_STATUSES, "TRADING_CANCEL_ONLY") else -1122)
+
+
+def require_permission(
+    state: State, account: Account, order: Order | OrderRequest | AlgoRequest, *, opening: bool
+) -> None:
+    """Refuse an order of an account that may only reduce, unless it is bound to that.
+
+    Parameters
+    ----------
+    opening : bool
+        It would enlarge a position as it is now, which alone matters where -4107 is the reason.
+
+    Raises
+    ------
+    VenueError
+        With the code of the restriction.
+    """
+    restriction = account.restriction(order.symbol, state.now_ms)
+    if restriction is None or order.reduce_only or closes(order):
+        return
+    if not isinstance(order, OrderRequest) and order.close_position:
+        return
+    if opening or restriction.code != _NO_POSITION_MAY_GROW:
+        raise refusal(restriction.code)
 
 
 def require_side(account: Account, position_side: str) -> None:
@@ -83,15 +106,17 @@ def admit(
     opening = opening_quantity(account, symbol, request.position_side, sign, request.quantity)
     require_trading(state, symbol, opening=opening > 0 and not request.reduce_only)
     require_side(account, request.position_side)
+    require_permission(state, account, request, opening=opening > 0)
     if not triggered:
-        _require_room(account, request)
+        _require_room(state, account, request)
         if (fault := state.interference.refuse_order(account, request, state.now_ms)) is not None:
             raise fault
     if not price:
         raise refusal(-2020)
     if request.time_in_force == "GTX" and crosses(request, price):
         raise refusal(-5022)
-    if request.type == "MARKET" and sign * (price - mark_price) > mark_price * MARKET_TAKE_BOUND:
+    bound = state.market.listings[symbol].market_take_bound
+    if request.type == "MARKET" and sign * (price - mark_price) > mark_price * bound:
         raise refusal(-4131)
     if request.reduce_only or closes(request):
         return _capped(account, request, sign)
@@ -102,11 +127,10 @@ def admit(
     return request.quantity
 
 
-def _require_room(account: Account, request: OrderRequest) -> None:
-    open_orders = account.orders_of(request.symbol)
-    if any(order.client_order_id == request.client_order_id for order in open_orders):
+def _require_room(state: State, account: Account, request: OrderRequest) -> None:
+    if account.open_orders.named(request.client_order_id, request.symbol):
         raise refusal(-4116)
-    if len(open_orders) >= MAX_OPEN_ORDERS:
+    if len(account.orders_of(request.symbol)) >= state.market.listings[request.symbol].max_orders:
         raise refusal(-2025)
 
 

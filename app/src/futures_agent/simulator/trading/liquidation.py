@@ -13,7 +13,6 @@ from futures_agent.simulator.trading.records import ZERO, Position
 from futures_agent.simulator.trading.state import State
 from futures_agent.simulator.trading.triggers import Triggers
 
-LIQUIDATION_FEE = Decimal("0.0125")  # `liquidationFee` of exchangeInfo, share of the notional
 CALL_RATIO = Decimal("0.8")  # of the maintenance margin in the margin balance: a MARGIN_CALL warns
 
 
@@ -69,6 +68,7 @@ class Liquidation:
             held = account.held()
             if not held and not self.has_warned(account):
                 continue
+            self._forget_closed(account)
             for position in held:
                 if account.margin_type(position.symbol) == ISOLATED:
                     self._check_isolated(account, position)
@@ -115,6 +115,14 @@ class Liquidation:
         slope = sum(each.amount - abs(each.amount) * rate for each, rate in zip(pair, rates, strict=True))
         return slope * position.sign > 0
 
+    def _forget_closed(self, account: Account) -> None:
+        """Forget calls for isolated positions that are gone."""
+        self._called -= {
+            (account_id, symbol, side)
+            for account_id, symbol, side in self._called
+            if side and account_id == account.account_id and not account.position(symbol, side).amount
+        }
+
     def _check_isolated(self, account: Account, position: Position) -> None:
         state = self._state
         mark = state.mark(position.symbol)
@@ -142,7 +150,8 @@ class Liquidation:
             price=price,
         )
         quantity = abs(position.amount)
-        self._close(account, position, price, "autoclose-", LIQUIDATION_FEE, "FILLED")
+        fee = self._state.market.listings[position.symbol].liquidation_fee
+        self._close(account, position, price, "autoclose-", fee, "FILLED")
         order = events.force_order(self._state.now_ms, position.symbol, side, quantity, price)
         self._state.tell_market(order)
 

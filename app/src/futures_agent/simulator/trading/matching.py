@@ -31,7 +31,6 @@ from futures_agent.simulator.trading.state import Due, State
 NOT_CARRIED = 0  # none of the documented reasons says it
 NOT_IMMEDIATE, REDUCE_ONLY_KNOCKED_OUT, LIQUIDATED, DELISTED, MARKET_REST = 2, 4, 5, 7, 9
 _RETRY_MS = 1_000  # the rest of a partly filled resting order trades that much later
-_MOST_AMENDMENTS = 10_000
 
 
 class _Terms(NamedTuple):
@@ -137,7 +136,7 @@ class Matching:
             raise refusal(-5024)
         if (quantity, price) == (order.quantity, order.price):
             raise refusal(-5027)
-        if order.amendments >= _MOST_AMENDMENTS:
+        if order.amendments >= state.market.listings[order.symbol].max_amendments:
             raise refusal(-5026)
         last = state.last(order.symbol)
         crossing = order.sign * (price - last) >= 0

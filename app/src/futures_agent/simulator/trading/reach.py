@@ -8,13 +8,10 @@ from math import ceil, floor
 from typing import NamedTuple
 
 from futures_agent.simulator.trading.account import Account
-from futures_agent.simulator.trading.admission import MARKET_TAKE_BOUND
 from futures_agent.simulator.trading.prices import Leg
 from futures_agent.simulator.trading.records import AlgoOrder, Order, Position
 from futures_agent.simulator.trading.state import State
 from futures_agent.simulator.trading.triggers import TRAILING, triggers_below
-
-_TRIGGER_PROTECT = MARKET_TAKE_BOUND  # `triggerProtect` of exchangeInfo happens to be as much
 
 
 class Mark(NamedTuple):
@@ -58,12 +55,13 @@ def marks_of(
     """Return every mark of `symbol` on the scale of the last price, in the order of accounts and arrival."""
     marks: list[Mark] = []
     scale = state.prices.mark_scale(symbol)
+    protect = state.market.listings[symbol].trigger_protect
     for account in state.accounts:
         for position in account.held():
             if position.symbol == symbol and (price := liquidation_price(account, position)):
                 marks.append(Mark(price / scale, position.amount > 0, account, position))
         for algo in account.algos_of(symbol):
-            if algo.status == "NEW" and not (algo.price_protect and abs(scale - 1) > _TRIGGER_PROTECT):
+            if algo.status == "NEW" and not (algo.price_protect and abs(scale - 1) > protect):
                 level, below = _level(algo, trail)
                 marked = algo.working_type == "MARK_PRICE"
                 marks.append(Mark(level / scale if marked else level, below, account, algo))
