@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from futures_agent.simulator.refusal import refusal
 from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.trading.book import Best
 from futures_agent.simulator.trading.margin import ISOLATED, initial_margin, opening_quantity
 from futures_agent.simulator.trading.records import ZERO, Order, OrderRequest
 from futures_agent.simulator.trading.state import State
@@ -27,9 +28,10 @@ def closes(request: Order | OrderRequest) -> bool:
     return request.position_side == ("LONG" if request.side == "SELL" else "SHORT")
 
 
-def crosses(order: Order | OrderRequest, last: Decimal) -> bool:
-    """Say whether an order would trade at once at the market's price `last`."""
-    return order.type == "MARKET" or sign_of(order.side) * (order.price - last) >= 0
+def crosses(order: Order | OrderRequest, best: Best) -> bool:
+    """Say whether an order would trade at once against the book's best price."""
+    sign = sign_of(order.side)
+    return order.type == "MARKET" or sign * (order.price - best.taken_by(sign)[0]) >= 0
 
 
 def require_trading(state: State, symbol: str, *, opening: bool) -> None:
@@ -60,6 +62,7 @@ def admit(
     request: OrderRequest,
     price: Decimal,
     mark_price: Decimal,
+    best: Best,
     *,
     triggered: bool,
 ) -> Decimal:
@@ -69,6 +72,8 @@ def admit(
     ----------
     price, mark_price : Decimal
         The market's price and the mark price as the order arrives.
+    best : Best
+        The book that it meets.
     triggered : bool
         It comes from a conditional order, whose conditions were checked when it was placed.
 
@@ -87,7 +92,7 @@ def admit(
             raise fault
     if not price:
         raise refusal(-2020)
-    if request.time_in_force == "GTX" and crosses(request, price):
+    if request.time_in_force == "GTX" and crosses(request, best):
         raise refusal(-5022)
     if request.type == "MARKET" and sign * (price - mark_price) > mark_price * MARKET_TAKE_BOUND:
         raise refusal(-4131)
