@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from futures_agent.simulator.refusal import refusal
 from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.trading.book import Best
 from futures_agent.simulator.trading.margin import (
     ISOLATED,
     assumed_price,
@@ -28,9 +29,10 @@ def sign_of(side: str) -> int:
     return 1 if side == "BUY" else -1
 
 
-def crosses(order: Order | OrderRequest, last: Decimal) -> bool:
-    """Say whether an order would trade at once at the market's price `last`."""
-    return order.type == "MARKET" or sign_of(order.side) * (order.price - last) >= 0
+def crosses(order: Order | OrderRequest, best: Best) -> bool:
+    """Say whether an order would trade at once against the book's best price."""
+    sign = sign_of(order.side)
+    return order.type == "MARKET" or sign * (order.price - best.taken_by(sign)[0]) >= 0
 
 
 def require_trading(state: State, symbol: str, *, opening: bool) -> None:
@@ -85,6 +87,7 @@ def admit(
     request: OrderRequest,
     price: Decimal,
     mark_price: Decimal,
+    best: Best,
     *,
     triggered: bool,
 ) -> Decimal:
@@ -94,6 +97,8 @@ def admit(
     ----------
     price, mark_price : Decimal
         The market's price and the mark price as the order arrives.
+    best : Best
+        The book that it meets.
     triggered : bool
         It comes from a conditional order, whose conditions were checked when it was placed.
 
@@ -113,7 +118,7 @@ def admit(
             raise fault
     if not price:
         raise refusal(-2020)
-    if request.time_in_force == "GTX" and crosses(request, price):
+    if request.time_in_force == "GTX" and crosses(request, best):
         raise refusal(-5022)
     bound = state.market.listings[symbol].market_take_bound
     if request.type == "MARKET" and sign * (price - mark_price) > mark_price * bound:
@@ -122,7 +127,7 @@ def admit(
         return _capped(account, request, sign)
     limit = request.price if request.type == "LIMIT" else price
     require_margin(state, account, request, request.quantity, limit)
-    if crosses(request, price):
+    if crosses(request, best):
         require_carried(state, account, request, request.quantity, price)
     return request.quantity
 

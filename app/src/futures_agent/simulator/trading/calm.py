@@ -46,7 +46,7 @@ class Calm:
         trail = trail_of(algos)
         for price in (low, high):
             follow(trail, algos, price)
-        marks = marks_of(self._state, symbol, trail, self._matching.rests, lambda account, position: ZERO)
+        marks = marks_of(self._state, symbol, trail, self._matching.level_of, lambda account, position: ZERO)
         return not any(mark.reached(low if mark.below else high) for mark in marks)
 
     def _keeps_margin(self, account: Account, ranges: Mapping[str, Range]) -> bool:

@@ -49,7 +49,7 @@ def marks_of(
     state: State,
     symbol: str,
     trail: Trail,
-    rests: Callable[[Order], bool],
+    level_of: Callable[[Order], Decimal],
     liquidation_price: PriceOf,
 ) -> list[Mark]:
     """Return every mark of `symbol` on the scale of the last price, in the order of accounts and arrival."""
@@ -66,8 +66,8 @@ def marks_of(
                 marked = algo.working_type == "MARK_PRICE"
                 marks.append(Mark(level / scale if marked else level, below, account, algo))
         for order in account.orders_of(symbol):
-            if rests(order):
-                marks.append(Mark(order.price, order.side == "BUY", account, order))
+            if level := level_of(order):
+                marks.append(Mark(level, order.side == "BUY", account, order))
     return marks
 
 

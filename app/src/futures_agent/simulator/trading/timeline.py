@@ -149,7 +149,7 @@ class Timeline:
         return None
 
     def _marks(self, symbol: str, trail: Trail) -> list[Mark]:
-        marks = marks_of(self._state, symbol, trail, self._matching.rests, self._liquidation.price_of)
+        marks = marks_of(self._state, symbol, trail, self._matching.level_of, self._liquidation.price_of)
         return [mark for mark in marks if not self._is_judged(mark)] if self._judged else marks
 
     def _algos(self, symbol: str) -> list[AlgoOrder]:
