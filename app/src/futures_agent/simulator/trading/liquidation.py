@@ -33,9 +33,8 @@ class Liquidation:
         self._clearing = clearing
         self._matching = matching
         self._triggers = triggers
-        self._called: set[tuple[int, str, str]] = (
-            set()
-        )  # account id; asset, or symbol and side of an isolated one
+        # Whose margin is thin: account id and asset, or of an isolated position its symbol and side.
+        self._called: set[tuple[int, str, str]] = set()
 
     def price_of(self, account: Account, position: Position) -> Decimal:
         """Return the mark price at which a position is liquidated; 0 for never."""
@@ -94,6 +93,7 @@ class Liquidation:
                     self._close(account, position, price, "settlement_autoclose-", ZERO, "FILLED")
 
     def _check_isolated(self, account: Account, position: Position) -> None:
+        """Liquidate an isolated position whose margin no longer suffices, or warn of one that is thin."""
         state = self._state
         mark = state.mark(position.symbol)
         needed = state.brackets.maintenance(position.symbol, abs(position.amount) * mark)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from futures_agent.execution.fills import market_fill
 from futures_agent.execution.slippage import slippage_share
 from futures_agent.simulator.refusal import VenueError, refusal
@@ -140,15 +142,15 @@ class Matching:
         if order.amendments >= _MOST_AMENDMENTS:
             raise refusal(-5026)
         last = state.last(order.symbol)
-        crossing = order.sign * (price - last) >= 0
+        changed = replace(order, quantity=quantity, price=price)
+        crossing = crosses(changed, last)
         if quantity <= order.executed or (order.time_in_force == "GTX" and crossing):
             self.cancel(account, order)
             return
         if not (order.reduce_only or closes(order)):
-            remaining = quantity - order.executed
-            require_margin(state, account, order, remaining, price, instead_of=order)
+            require_margin(state, account, changed, changed.remaining, price, instead_of=order)
             if crossing:
-                require_carried(state, account, order, remaining, last)
+                require_carried(state, account, changed, changed.remaining, last)
         order.quantity, order.price = quantity, price
         order.amendments += 1
         # An amended order queues anew.
@@ -156,7 +158,7 @@ class Matching:
             (order.symbol, order.order_id)
         )
         self._changed(account, order, "AMENDMENT")
-        if crosses(order, last):
+        if crossing:
             self._take(account, order, last)
 
     def fill_resting(self, account: Account, order: Order) -> None:
