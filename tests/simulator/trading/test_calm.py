@@ -173,3 +173,27 @@ def test_an_isolated_position_is_not_slept_through() -> None:
     market(exchange, "BUY", "10")
     exchange.advance(START_MS + 4 * HOUR_MS)
     assert exchange.accounts[0].held() == []
+
+
+@pytest.mark.parametrize("left", ["nothing", "another position"])
+def test_once_a_called_isolated_position_is_closed_days_are_calm_again(
+    left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 10 at 100 with 100 set aside, 10 are left at 91, and 9.1 to maintain: that is warned of."""
+    account = AccountConfig(key="k", balances={"USDT": D(1000)}, leverage=10, margin_type="ISOLATED")
+    bars = [*flat(100, 1), *flat(91, 49)]
+    exchange, events = scripted_exchange({BTC: bars, ETH: flat(10, 50)}, accounts=(account,))
+    market(exchange, "BUY", "10")
+    if left == "another position":
+        market(exchange, "BUY", "1", symbol=ETH)
+    exchange.advance(START_MS + 90 * MINUTE_MS)
+    assert kinds(events).count("MARGIN_CALL") == 1
+    market(exchange, "SELL", "10")
+    if left == "nothing":
+        exchange.advance(START_MS + 91 * MINUTE_MS)
+        market(exchange, "BUY", "1", symbol=ETH)
+    looks: list[int] = []
+    check = Liquidation.check
+    monkeypatch.setattr(Liquidation, "check", lambda self: (looks.append(exchange.now_ms), check(self)))
+    exchange.advance(START_MS + 48 * HOUR_MS)
+    assert 46 <= len(looks) < 70  # there are 2,790 minutes

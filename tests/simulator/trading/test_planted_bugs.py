@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from futures_agent.simulator.trading import admission, clearing, funding, liquidation, matching
+from futures_agent.simulator.trading import admission, clearing, funding, matching
 from futures_agent.simulator.trading.account import Account
 from futures_agent.simulator.trading.clearing import Clearing
 from futures_agent.simulator.trading.funding import Funding
 from futures_agent.simulator.trading.liquidation import Liquidation
 from futures_agent.simulator.trading.margin import Brackets
+from futures_agent.simulator.trading.matching import Matching
 from futures_agent.simulator.trading.records import Position
 from futures_agent.simulator.trading.state import State
 from random_trader import played
@@ -54,6 +55,20 @@ def entry_moved(original: Any, self: Clearing, account: Account, position: Posit
     if realized and position.amount:
         position.entry_price *= 1 + D("1e-9")
     return realized
+
+
+def clearance_raised(
+    original: Any,
+    self: Matching,
+    account: Account,
+    position: Position,
+    price: Decimal,
+    client_order_id: str,
+    extra_fee: Decimal,
+    status: str,
+) -> Any:
+    raised = extra_fee + D("0.0001") if extra_fee else extra_fee
+    return original(self, account, position, price, client_order_id, raised, status)
 
 
 def income_lost(original: Any, self: State, account: Account, kind: str, *rest: Any, **options: Any) -> None:
@@ -106,9 +121,7 @@ BUGS: dict[str, Plant] = {
     ),
     "funding is rounded down": lambda patch: patch.setattr(funding, "money", rounded_down),
     "an income is not what was booked": around(State, "book", income_lost),
-    "the clearance is a basis point too much": lambda patch: patch.setattr(
-        liquidation, "LIQUIDATION_FEE", liquidation.LIQUIDATION_FEE + D("0.0001")
-    ),
+    "the clearance is a basis point too much": around(Matching, "close_by_force", clearance_raised),
     "nothing is insured": lambda patch: patch.setattr(Liquidation, "_cover", lambda *args: None),
     "positions may be twice as large": around(
         Brackets, "max_notional", lambda original, *args: original(*args) * 2

@@ -32,7 +32,7 @@ class Liquidation:
         self._clearing = clearing
         self._matching = matching
         self._triggers = triggers
-        # Of whom margin was called: account id; asset, or symbol and side of an isolated position.
+        # Whose margin is thin: account id and asset, or of an isolated position its symbol and side.
         self._called: set[tuple[int, str, str]] = set()
 
     def price_of(self, account: Account, position: Position) -> Decimal:
@@ -124,6 +124,7 @@ class Liquidation:
         }
 
     def _check_isolated(self, account: Account, position: Position) -> None:
+        """Liquidate an isolated position whose margin no longer suffices, or warn of one that is thin."""
         state = self._state
         mark = state.mark(position.symbol)
         needed = state.brackets.maintenance(position.symbol, abs(position.amount) * mark)

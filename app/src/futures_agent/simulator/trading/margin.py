@@ -146,11 +146,9 @@ class OrderValues(Struct, frozen=True):
 
     def plus(self, sign: int, value: Decimal) -> OrderValues:
         """Return them with `value` more to buy (+1) or to sell (−1)."""
-        return (
-            OrderValues(self.bids + value, self.asks)
-            if sign > 0
-            else OrderValues(self.bids, self.asks + value)
-        )
+        if sign > 0:
+            return OrderValues(self.bids + value, self.asks)
+        return OrderValues(self.bids, self.asks + value)
 
 
 def order_values(orders: Iterable[Order], mark_price: Decimal) -> OrderValues:
