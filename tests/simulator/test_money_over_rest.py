@@ -14,7 +14,8 @@ from futures_agent.clock import parse_utc
 from futures_agent.simulator.config import SimulatorConfig
 from futures_agent.simulator.fault_orders import OrderFault
 from futures_agent.simulator.fault_plan import Planned
-from futures_agent.simulator.faults import EngineDelay, Fault, StoreLag
+from futures_agent.simulator.fault_store import StoreLag
+from futures_agent.simulator.faults import EngineDelay, Fault
 from futures_agent.simulator.server import RunningSimulator, running_simulator
 from futures_agent.simulator.trading.config import TradingConfig
 from money_audit import Audit
