@@ -66,18 +66,24 @@ def test_the_same_seed_and_script_give_the_same_ledger(path: str) -> None:
 @pytest.mark.parametrize("path", ["bar", "ticks"])
 def test_forgetting_changes_neither_money_nor_ledger(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _, _ = played(path, 7, orders=600)
-    monkeypatch.setattr(retention, "UNFILLED_KEPT_MS", HOUR_MS)
-    monkeypatch.setattr(retention, "KEPT_MS", 2 * HOUR_MS)
+    monkeypatch.setattr(retention, "UNFILLED_KEPT_MS", 2 * HOUR_MS)
+    monkeypatch.setattr(retention, "KEPT_MS", 6 * HOUR_MS)
     pruned, _, _ = played(path, 7, orders=600)
     assert pruned.now_ms - START_MS > 3 * DAY_MS
+    midnight_ms = pruned.now_ms // DAY_MS * DAY_MS
     for short, long in zip(pruned.accounts, whole.accounts, strict=True):
-        assert len(short.orders) < len(long.orders) / 2
-        assert len(short.fills) < len(long.fills) / 2
+        assert list(short.orders.items()) == [
+            (key, order)
+            for key, order in long.orders.items()
+            if midnight_ms - order.updated_ms <= (6 if order.executed else 2) * HOUR_MS or order.is_open
+        ]
+        assert short.fills == [each for each in long.fills if midnight_ms - each.time_ms <= 6 * HOUR_MS]
         assert short.fills_in_all == len(long.fills)
         for asset, wallet in short.wallets.items():
             assert wallet == pruned.ledger.balances()[short.account_id, asset]["wallet"]
         for (symbol, side), position in short.positions.items():
             size = pruned.ledger.position_sizes().get((short.account_id, symbol, side), 0)
             assert position.amount == size
-    assert any(account.orders for account in pruned.accounts)
+    kept, all_of_them = (sum(len(each.orders) for each in world.accounts) for world in (pruned, whole))
+    assert 0 < kept < all_of_them / 2
     assert pruned.ledger.digest() == whole.ledger.digest()
