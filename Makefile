@@ -69,8 +69,9 @@ bench: $(VENV)/.develop ## speed and memory against their bars, next to backtest
 	  printf '\n%s\n' "── $$one"; ../$(BIN)/python -m benchmarks.$$one || missed="$$missed $$one"; \
 	done; [ -z "$$missed" ] || { printf '\n%s\n' "missed a bar:$$missed"; exit 1; }
 
-soak: $(VENV)/.develop ## a day of the simulator's streams in a minute; SCALE=200 HOURS=24 takes 7 minutes
+soak: $(VENV)/.develop ## a day of the simulator's streams, and a day of trading with faults, in five minutes; SCALE, HOURS
 	cd app && ../$(BIN)/python -m benchmarks.streams --hours $(or $(HOURS),26) --scale $(or $(SCALE),1500)
+	cd app && ../$(BIN)/python -m benchmarks.trading --hours $(or $(HOURS),24) --scale $(or $(SCALE),400)
 
 pictures: $(VENV)/.develop ## draw the pictures of the docs anew
 	cd app && ../$(BIN)/python -m pictures
