@@ -446,6 +446,20 @@ def test_a_late_fill_belongs_to_the_trade_that_was_taken_to_be_over(bench):
     assert (bench.trade.trade_id, bench.trade.closed, bench.trade.adopted) == (TRADE, False, False)
 
 
+def test_an_order_nobody_finds_is_given_up_beside_a_position_nobody_explains(bench):
+    (entry,) = bench.want_entry()
+    bench.answer(entry, Outcome.UNKNOWN)
+    for half in range(1, 64):
+        for _, request in bench.at(half * 500):
+            bench.refuse(request, -2013)
+    for _ in range(4):  # the first two show that it does not move, the others what it is
+        bench.now += 10_000
+        for request in bench.reconcile([(SYMBOL, "3")]):
+            bench.refuse(request, -2013)
+    assert [trade.outcome for trade in bench.desk.trades] == ["NOT_PLACED", ""]
+    assert bench.desk.holdings[0].amount == 3
+
+
 def test_an_unknown_entry_that_a_query_finds_goes_on(bench):
     (entry,) = bench.want_entry()
     bench.answer(entry, Outcome.UNKNOWN)
@@ -661,6 +675,15 @@ def test_an_unexplained_position_is_adopted_under_a_stop_when_two_snapshots_show
     assert (bench.trade.adopted, bench.trade.entry_price, bench.trade.side) == (True, 990, -1)
     assert bench.desk.is_settled
     assert not bench.desk.may_open(SYMBOL)
+
+
+def test_fills_that_explain_an_adopted_position_later_do_not_count_again(bench):
+    early = bench.fill("", -1, quantity="2")
+    bench.reconcile_twice(positions=[(SYMBOL, "-2")])
+    bench.reconcile([(SYMBOL, "-2")], fills=[early])
+    bench.tell(early)
+    assert bench.desk.holdings[0].amount == -2
+    assert bench.trade.entered == 2
 
 
 def test_an_unexplained_position_is_closed_where_that_is_configured():

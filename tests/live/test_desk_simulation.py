@@ -319,8 +319,11 @@ def test_nothing_is_lost_doubled_or_left_unprotected(seed):
     print(f"seed {seed}")
     world = World(seed)
     world.run(150_000)
-    noisy = NOISY_BOUND_MS if world.noise else QUIET_BOUND_MS
-    assert world.worst_naked <= (KILLED_BOUND_MS if world.crashes else noisy)
+    bound = NOISY_BOUND_MS if world.noise else QUIET_BOUND_MS
+    bound = KILLED_BOUND_MS if world.crashes else bound
+    if world.noise and (world.people or world.had_strangers):
+        bound += ROUTINE_MS  # that a stop was taken away may never be told
+    assert world.worst_naked <= bound
 
     world.quiet()
     world.entries = 0.0

@@ -47,7 +47,7 @@ def unknown_since(line: Line, unknown_limit_ms: int) -> int | None:
     times = [
         order.unknown_ms + unknown_limit_ms
         for order in line.orders.values()
-        if order.state is State.UNKNOWN and line.equal_ms < order.unknown_ms + unknown_limit_ms
+        if order.state is State.UNKNOWN and line.unmoved_ms < order.unknown_ms + unknown_limit_ms
     ]
     return min(times, default=None)
 
@@ -58,7 +58,7 @@ def _may_conclude(line: Line, order: Order, unknown_limit_ms: int) -> bool:
     fills_ms = [each.at_ms for each in line.unplaced if each.fill.side == order.side]
     return (
         order.absences >= _ABSENCES
-        and line.equal_ms >= until
+        and line.unmoved_ms >= until
         and order.answered_ms >= max([until, *(at_ms + unknown_limit_ms for at_ms in fills_ms)])
     )
 

@@ -19,6 +19,9 @@ def count_fill(line: Line, fill: FillSeen, at_ms: int) -> bool:
     if fill.trade_id <= line.floor or fill.trade_id in line.fill_ids:
         return False
     line.fill_ids.add(fill.trade_id)
+    if fill.time_ms < line.accepted_ms:
+        line.nameless.append(fill)  # in the position that was accepted; an order may lack it all the same
+        return False
     line.amount += fill.side * fill.quantity
     order = line.find(fill.client_id) or line.by_order_id(fill.order_id)
     if order is not None:
@@ -37,11 +40,12 @@ def place_fills(line: Line, at_ms: int) -> None:
     all, it is no longer missing there.
     """
     for fill in list(line.nameless):
-        order = line.by_order_id(fill.order_id)
+        order = line.find(fill.client_id) or line.by_order_id(fill.order_id)
         if order is not None:
             line.nameless.remove(fill)
             order.hear_fill(fill, at_ms)
             _tell_reason(line, fill, order)
+    del line.nameless[:-_NAMELESS_KEPT]
     waiting, line.unplaced = line.unplaced, []
     for unplaced in waiting:
         order = line.by_order_id(unplaced.fill.order_id)
@@ -50,7 +54,7 @@ def place_fills(line: Line, at_ms: int) -> None:
         elif any(could_be_of(order, unplaced) for order in line.orders.values()):
             line.unplaced.append(unplaced)
         else:
-            line.nameless = [*line.nameless[-_NAMELESS_KEPT:], unplaced.fill]
+            line.nameless.append(unplaced.fill)
             _book_foreign(line, unplaced.fill, at_ms)
 
 

@@ -64,6 +64,11 @@ class Line(Struct, kw_only=True):
         second one says the same.
     equal_ms : int
         The newest snapshot that agreed with us.
+    seen_amount, seen_ms, steady_ms
+        What the newest snapshot said of the position, its time, and that of the one before if it said the
+        same.
+    accepted_ms : int
+        The snapshot whose position was taken as ours: fills from before are in it.
     moved_ms : int
         When anything happened last that a snapshot taken before could lack.
     ask_ms : int, optional
@@ -91,6 +96,10 @@ class Line(Struct, kw_only=True):
     difference: Decimal | None = None
     difference_ms: int = 0
     equal_ms: int = 0
+    seen_amount: Decimal | None = None
+    seen_ms: int = 0
+    steady_ms: int = 0
+    accepted_ms: int = 0
     moved_ms: int = 0
     ask_ms: int | None = None
     decided_ms: int = 0
@@ -122,6 +131,11 @@ class Line(Struct, kw_only=True):
         side = -_sign(self.exposure)
         stops = self.of(Purpose.STOP)
         return next((order for order in stops if order.protects and order.side == side), None)
+
+    @property
+    def unmoved_ms(self) -> int:
+        """A time from which on snapshots have shown that the position did not move."""
+        return max(self.equal_ms, self.steady_ms)
 
     @property
     def is_unclear(self) -> bool:

@@ -114,6 +114,9 @@ def _judge_position(line: Line, snapshot: Snapshot, at_ms: int) -> None:
     found = next((each for each in snapshot.positions if each.symbol == line.symbol), None)
     amount = found.amount if found is not None else ZERO
     still = line.moved_ms < snapshot.taken_ms
+    if still:
+        line.steady_ms = line.seen_ms if line.seen_amount == amount else line.steady_ms
+        line.seen_amount, line.seen_ms = amount, snapshot.taken_ms
     if amount == line.exposure:
         line.difference = line.told = None
         if still:
@@ -129,7 +132,8 @@ def _judge_position(line: Line, snapshot: Snapshot, at_ms: int) -> None:
         return
     _accept(line, amount, found, at_ms)
     line.difference = line.told = None
-    line.equal_ms, line.ask_ms = snapshot.taken_ms, None
+    line.equal_ms = line.accepted_ms = snapshot.taken_ms
+    line.ask_ms = None
 
 
 def _even_out(line: Line, at_ms: int) -> None:
