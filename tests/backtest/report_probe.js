@@ -46,6 +46,7 @@ function lookAtTables(seen) {
   const named = (row) => [row.cells[0].innerText, Number(row.cells[1].innerText)];
   seen.reasons = Object.fromEntries(all("#reasons tbody tr").map(named));
   seen.rejections = texts("#rejections tbody td:nth-child(2)");
+  seen.validation = texts("#validation tbody td");
   const grid = find("#trades .grid");
   grid.scrollTop = 30 * 5000;
   grid.dispatchEvent(new Event("scroll"));

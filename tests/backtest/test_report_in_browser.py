@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from futures_agent.backtest.records import Simulation
 from futures_agent.backtest.report import render_report
 from futures_agent.backtest.result import BacktestResult, build_result
 from futures_agent.backtest.run import BacktestRun
+from futures_agent.backtest.signal_validation import DifferingDecision, SignalValidation
 from futures_agent.clock import DAY_MS, parse_utc
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings.load import load
@@ -69,6 +71,19 @@ def test_a_run_that_the_kill_switch_cut_short_says_so_beside_the_verdict(tmp_pat
     seen = seen_in_browser(render_report(result), tmp_path)
     assert "Traded 1 of 5 days: the kill switch tripped" in seen["verdict"]
     assert seen["faults"] == []
+
+
+def test_decisions_that_live_made_otherwise_are_listed(tmp_path):
+    one = DifferingDecision("S1USDT", "2026-11-20T10:00:00Z", "CANDLE", "<b>the H1 candle", "long", "nothing")
+    found = SignalValidation("DIFFERENT", "1 of 2 reproduced", by_reason={"CANDLE": 1}, differing=[one])
+    result = msgspec.structs.replace(result_of(run_of([100.0] * 5)), signal_validation=found)
+    seen = seen_in_browser(render_report(result), tmp_path)
+    assert seen["validation"] == [
+        "2026-11-20T10:00:00Z", "S1USDT", "CANDLE", "<b>the H1 candle", "long", "nothing",
+    ]  # fmt: skip
+    assert "Signals against live trading: DIFFERENT – 1 of 2 reproduced." in seen["verdict"]
+    assert seen["faults"] == []
+    assert seen_in_browser(render_report(result_of(run_of([100.0] * 5))), tmp_path)["validation"] == []
 
 
 def test_paper_gets_pictures_of_the_charts_in_the_light_theme(charted):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -22,12 +21,13 @@ from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings.tree import PathSettings, RiskSettings, Settings, StrategySettings
 from futures_agent.store.candles import upsert_candles
 from futures_agent.store.database import open_writer
+from futures_agent.store.instruments import upsert_instruments
 from live_replay import decider_of, replay, watch
 from market_panels import generated_panel
 from shipped import CONFIGURATIONS
 
 STRATEGY, PARAMS = CONFIGURATIONS["smc, eager"]
-Store = Callable[[str, str, tuple[int, ...]], None]
+LENIENT = RiskSettings(max_drawdown=1.0, max_daily_loss=1.0, max_correlated=2, correlation_limit=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,13 @@ def panel() -> Panel:
 
 @pytest.fixture(scope="module")
 def moments(panel: Panel, tmp_path_factory: pytest.TempPathFactory) -> list[Decided]:
-    """Return what was decided at each close of the last 30 hours."""
-    decider = decider_of(panel, STRATEGY, PARAMS, tmp_path_factory.mktemp("decided"))
+    """Return what was decided at each close of 30 hours, in which positions were opened."""
+    decider = decider_of(panel, STRATEGY, PARAMS, tmp_path_factory.mktemp("decided"), risk=LENIENT)
     decider.risk.begin(10_000.0, int(panel.timeline[0]))
-    seen = watch(panel, STRATEGY, PARAMS, RiskSettings())
-    return [made for _, made in replay(decider, panel, seen)][-30:]
+    seen = watch(panel, STRATEGY, PARAMS, LENIENT)
+    every = [made for _, made in replay(decider, panel, seen)]
+    opening = [place for place, made in enumerate(every) if made.entries]
+    return every[opening[-1] - 24 : opening[-1] + 6]
 
 
 @pytest.fixture
@@ -67,6 +69,7 @@ class Host:
                     for name in rows.dtype.names:
                         full[name] = rows[name]
                     upsert_candles(db, timeframe, symbol, full)
+            upsert_instruments(db, panel.instruments, 0)
 
     def log(self, moments: list[Decided]) -> None:
         writer = DecisionLog(self.settings.paths.decisions, 30)
@@ -195,6 +198,26 @@ def test_another_code_is_told_and_what_nothing_explains_is_said_to_be_so(
         code = moments[0].close.code
         path.write_text(path.read_text().replace(str(code), "another"))
     assert set(host.validated(now_ms).by_reason) == {"CODE"}
+
+
+def test_a_gate_that_says_otherwise_to_the_same_account_is_told(
+    host: Host, moments: list[Decided], now_ms: int
+) -> None:
+    host.log(moments)
+    judged = [
+        line
+        for made in moments
+        if made.close.close_ms > now_ms - DAY_MS
+        for line in made.decisions
+        if line.rejection == "ACCEPTED"
+    ]
+    assert judged
+    host.change("UPDATE instruments SET step_size = 0.7, min_quantity = 0.7")
+    found = host.validated(now_ms)
+    assert found.by_reason == {"GATE": len(judged)}
+    assert found.differing[0].live == f"ACCEPTED {float(judged[0].quantity)!r}"
+    assert found.differing[0].backtest.startswith(("ACCEPTED", "MIN_QUANTITY"))
+    assert found.reproduced == found.compared - len(judged)
 
 
 def test_an_entry_that_nobody_decided_is_missed(host: Host, moments: list[Decided], now_ms: int) -> None:

@@ -3,12 +3,14 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import msgspec
+import numpy as np
 import pytest
 
 from futures_agent.backtest.request import Request
@@ -16,6 +18,13 @@ from futures_agent.backtest.result_files import read_latest
 from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS, parse_utc, utc_text
 from futures_agent.errors import ExitCode
 from futures_agent.jobs import backtest, data_sync, data_validation
+from futures_agent.live.account import Account, RiskMemory
+from futures_agent.live.deciding import Decider
+from futures_agent.live.decision_log import DecisionLog
+from futures_agent.live.memory import anchor_of
+from futures_agent.live.warmup import warm_up
+from futures_agent.market.candle import FULL_CANDLE
+from futures_agent.market.timeframe import Timeframe
 from futures_agent.market.universe import Member, Standing
 from futures_agent.program.blocks import set_block
 from futures_agent.program.holds import set_hold
@@ -23,7 +32,9 @@ from futures_agent.program.progress import Reporter
 from futures_agent.program.records import RunLog, RunRecord
 from futures_agent.settings import Effective
 from futures_agent.store.database import open_writer
+from futures_agent.store.instruments import read_instruments
 from futures_agent.store.universe import update_universe
+from futures_agent.strategy.registry import load_strategy
 
 # A plain-Python strategy needs no compiler, so the job's own behaviour is tested in little time.
 STRATEGY = "plain_cross:STRATEGY"
@@ -116,6 +127,50 @@ def the_result(settings):
     return msgspec.json.decode(path.read_bytes())
 
 
+def test_a_run_says_which_live_decisions_it_reproduces(synced, capsys):
+    strategy = load_strategy(synced.strategy.name)
+    close_ms = newest_h1(synced) + HOUR_MS
+    with contextlib.closing(open_writer(synced.paths.database)) as db:
+        known = read_instruments(db)
+    decider = Decider(
+        strategy,
+        synced.strategy.params,
+        Timeframe.H1,
+        {symbol: known[symbol] for symbol in synced.data.symbols},
+        risk=synced.risk,
+        memory=RiskMemory(synced.paths.live / "risk.json"),
+        anchor_ms=anchor_of(30, close_ms),
+        mode="paper",
+        decide_within_ms=120_000,
+    )
+
+    def fetch(symbol, timeframe, first, last):
+        return np.zeros(0, FULL_CANDLE)  # the exchange has no more than the database
+
+    for done in warm_up(
+        decider,
+        None,
+        close_ms=close_ms,
+        fetch=fetch,
+        database=synced.paths.database,
+        settings=synced.database,
+    ):
+        assert done.bars > 20 * 24
+    made = decider.decide(close_ms, Account(wallet=10_000.0, holdings={}), close_ms + 2_000)
+    run(synced)
+    nothing = the_result(synced)["signal_validation"]
+    assert (nothing["status"], nothing["reason"]) == ("NOT VALIDATED", "no live decisions in the last 24 h")
+    shutil.rmtree(synced.paths.results)
+    DecisionLog(synced.paths.decisions, 30).append(made.close, list(made.decisions))
+    run(synced)
+    assert "live signals: VALIDATED, 3 of 3 decisions of the last 24 h (paper) are reproduced" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    found = the_result(synced)["signal_validation"]
+    assert (found["compared"], found["reproduced"], found["differing"]) == (3, 3, [])
+    assert read_latest(synced.paths.results).signal_validation.status == "VALIDATED"
+
+
 def test_a_past_period_is_run_whatever_tonights_data_are_like(synced, capsys):
     end = newest_h1(synced) - 5 * DAY_MS
     set_block(synced.paths.job("data-validation"), ["H1: coverage 10%"])
@@ -125,6 +180,7 @@ def test_a_past_period_is_run_whatever_tonights_data_are_like(synced, capsys):
     assert "; 3 symbols, 216 candles; " in capsys.readouterr().out
     result = the_result(synced)
     assert result["data"] == {"start": utc_text(end - 3 * DAY_MS), "end": utc_text(end), "days": 3.0}
+    assert result["signal_validation"]["reason"] == "a run over a past period compares no live decisions"
     assert read_latest(synced.paths.results) is None
 
 
@@ -368,7 +424,10 @@ def test_sigterm_leaves_an_incomplete_record_and_no_result(synced):
     assert msgspec.json.decode(left.read_bytes())["stage"] == "signals"
 
 
-@pytest.mark.parametrize("stage", ["load", "signals", "metrics", "report", "writing the result"])
+@pytest.mark.parametrize(
+    "stage",
+    ["load", "signals", "comparing with live trading", "metrics", "report", "writing the result"],
+)
 def test_told_to_stop_at_any_stage_it_leaves_how_far_it_was(synced, monkeypatch, capsys, stage):
     advance = Reporter.advance
 
@@ -389,9 +448,11 @@ def test_told_to_stop_at_any_stage_it_leaves_how_far_it_was(synced, monkeypatch,
     record = msgspec.json.decode(left.read_bytes())
     assert left in incomplete(synced)
     assert record["status"] == "INCOMPLETE"
-    assert record["stage"] in {"load": ["load", "signals"], "signals": ["signals", "metrics"]}.get(
-        stage, ["report", "writing the result"]
-    )
+    assert record["stage"] in {
+        "load": ["load", "signals"],
+        "signals": ["signals", "comparing with live trading"],
+        "comparing with live trading": ["metrics"],
+    }.get(stage, ["report", "writing the result"])
 
 
 def test_a_full_disk_leaves_nothing_half_written_and_is_tried_again(synced, small_disk, monkeypatch, capsys):

@@ -289,6 +289,17 @@ def test_positions_of_other_symbols_count(tmp_path: Path) -> None:
     assert made.close.holdings == (HoldingLine("XRPUSDT", -1, 10.0, 40.0),)
 
 
+def test_limits_can_change_while_it_runs(tmp_path: Path) -> None:
+    decider = decider_for(tmp_path, scripted(dict.fromkeys(range(2), ENTER)))
+    feed(decider, flat_hours(1))
+    assert len(decider.decide(close_of(0), FLAT, close_of(0)).entries) == 2
+    decider.set_limits(RiskSettings(max_positions=1, correlation_bars=500))
+    feed(decider, flat_hours(2)[1:])
+    made = decider.decide(close_of(1), FLAT, close_of(1))
+    assert said(made) == [("BTCUSDT", 1, "ACCEPTED"), ("ETHUSDT", 1, "RISK_MAX_POSITIONS")]
+    assert made.close.limits["correlation_bars"] == 168
+
+
 def test_a_policy_judges_as_in_the_backtest(tmp_path: Path) -> None:
     def step(state: Any, bar: Any, params: Any, signal: Any) -> None:
         state.change = bar.close - state.previous

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from futures_agent.backtest.deciding import stepping
 from futures_agent.backtest.inputs import input_readers
+from futures_agent.backtest.verdicts_again import judge_again, verdict_of
 from futures_agent.clock import DAY_MS, utc_text
 from futures_agent.compiled import code_digest
 from futures_agent.errors import AgentError, Refuse
@@ -31,6 +32,7 @@ from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings.tree import Settings
 from futures_agent.store.candles import read_candles
 from futures_agent.store.database import database_errors, open_reader
+from futures_agent.store.instruments import read_instruments
 from futures_agent.strategy.bars import bars_in_order
 from futures_agent.strategy.registry import load_strategy
 from futures_agent.strategy.strategy import SIGNAL, Strategy
@@ -48,6 +50,7 @@ class Why(StrEnum):
     INPUT = "INPUT"  # a sentiment or macro value was known to one and not to the other
     HISTORY = "HISTORY"  # what was seen before the day that is compared is stored otherwise
     CODE = "CODE"  # the strategy's code has changed since
+    GATE = "GATE"  # the same signal, but the risk gate says otherwise to the account that was logged
     NOT_DECIDED = "NOT_DECIDED"  # the backtest wants an entry at a close that nobody decided live
     FAILED = "FAILED"  # the strategy fails on the stored candles
     UNEXPLAINED = "UNEXPLAINED"  # the same candles, inputs, parameters and code, and yet another signal
@@ -155,8 +158,11 @@ class _Told(NamedTuple):
     line: DecisionLine
 
 
-def _compare(moments: Iterable[tuple[CloseLine, list[DecisionLine]]], replay: _Replay) -> _Found:
-    """Compare every decision; those of one symbol, anchor and set of parameters in one replay."""
+def _compare(moments: Sequence[tuple[CloseLine, list[DecisionLine]]], replay: _Replay) -> _Found:
+    """Compare every decision; those of one symbol, anchor and set of parameters in one replay.
+
+    A signal that is reproduced is a decision that is, where the gate says the same again.
+    """
     groups: defaultdict[tuple[str, int, str], list[_Told]] = defaultdict(list)
     for close, lines in moments:
         for line in lines:
@@ -167,6 +173,8 @@ def _compare(moments: Iterable[tuple[CloseLine, list[DecisionLine]]], replay: _R
         told.sort(key=lambda each: each.line.bar_close_ms)
         compared += len(told)
         differing += replay.differences(told)
+    known = {(each.symbol, close_ms) for close_ms, each in differing}
+    differing += [each for each in replay.other_verdicts(moments) if (each[1].symbol, each[0]) not in known]
     return _Found(compared, sorted(differing, key=lambda each: (each[0], each[1].symbol)))
 
 
@@ -197,6 +205,19 @@ class _Replay:
         compared = _Compared(bars, signals, self._strategy, self._timeframe, self._code)
         found = [differing for each in told if (differing := compared.look_at(each)) is not None]
         return found + compared.not_decided(symbol, told)
+
+    def other_verdicts(
+        self, moments: Sequence[tuple[CloseLine, list[DecisionLine]]]
+    ) -> Iterator[tuple[int, DifferingDecision]]:
+        """Yield the entries of which the risk gate now says something else."""
+        instruments = read_instruments(self._db)
+        for close, lines in moments:
+            for line, again in judge_again(self._db, close, lines, instruments, self._timeframe):
+                live = verdict_of(line)
+                if live != again:
+                    detail = "the account of the log, the stored candles and today's filters"
+                    where = line.symbol, line.bar_close_ms
+                    yield _differing(*where, Why.GATE, detail, str(live), str(again))
 
     def _stepped(self, told: list[_Told]) -> tuple[NDArray[np.void], NDArray[np.void]]:
         symbol, anchor_ms = told[0].line.symbol, told[0].close.anchor_ms

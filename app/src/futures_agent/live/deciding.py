@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from futures_agent import __version__
 from futures_agent.compiled import code_digest
@@ -128,7 +129,7 @@ class Decider:
         plain_params = plain_type(self.params.dtype)(self.params[0].item())
         self.rules = Rules(strategy, plain_params, timeframe, policy, risk.correlation_bars)
         self.code = code_digest(strategy.step)
-        self._limits = plain_type(LIMITS)(limits_of(risk)[0].item())
+        self.set_limits(risk)
         self._filters = {symbol: _filters(each) for symbol, each in instruments.items()}
         self._mode = mode
         self._within_ms = decide_within_ms
@@ -140,16 +141,12 @@ class Decider:
             self._filters[instrument.symbol] = _filters(instrument)
 
     def set_limits(self, risk: RiskSettings) -> None:
-        """Judge entries by `risk` from now on.
+        """Judge entries by these limits from now on.
 
-        Raises
-        ------
-        Refuse
-            `risk.correlation_bars` differs: what it looks back at is kept from the start on.
+        `correlation_bars` stays as it was: no more closes than that are kept.
         """
-        if risk.correlation_bars != self.rules.correlation_bars:
-            raise Refuse("risk.correlation_bars counts from the next start on; everything stays as it was")
-        self._limits = plain_type(LIMITS)(limits_of(risk)[0].item())
+        kept = replace(risk, correlation_bars=self.rules.correlation_bars)
+        self._limits = plain_type(LIMITS)(limits_of(kept)[0].item())
 
     def track(self, symbol: str) -> Tracker:
         """Return a tracker for `symbol` that has seen nothing; `trackers` takes it when it has warmed up."""
