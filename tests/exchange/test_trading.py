@@ -21,7 +21,8 @@ from futures_agent.exchange.outcome import Outcome
 from futures_agent.exchange.trading import ExchangeBroker
 from futures_agent.simulator.fault_acts import ForeignOrder
 from futures_agent.simulator.fault_plan import Planned
-from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault, StoreLag
+from futures_agent.simulator.fault_store import StoreLag
+from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault
 from futures_agent.simulator.trading.config import AccountConfig
 from signed_client import Floor, SignedClient, trading_floor
 
