@@ -33,7 +33,7 @@ from futures_agent.live.inbox import CandleClosed, Inbox, StreamChanged, WarmedU
 from futures_agent.live.inputs import StoredInputs
 from futures_agent.live.journal import Journal
 from futures_agent.live.journal_files import read_journal
-from futures_agent.live.memory import anchor_of, load_memory, maker_of, save_memory
+from futures_agent.live.memory import Memory, anchor_of, load_memory, maker_of, save_memory
 from futures_agent.live.order import State
 from futures_agent.live.paper import PaperBroker
 from futures_agent.live.projection import Projection, Rows
@@ -56,6 +56,7 @@ from futures_agent.strategy.registry import load_strategy
 _log = logging.getLogger(__name__)
 _INSTRUMENTS_EVERY_S = 3_600.0
 _GATE_LOOK_EVERY_S = 60.0
+_WARM_UP_PAUSES_S = (5.0, 15.0)  # exchange time, before symbols that could not be warmed up are tried again
 _NEWEST_KEPT = 3  # trades of a symbol that are shown to the database again when something changes
 
 
@@ -378,18 +379,31 @@ class Assembly:
         anchor_ms = anchor_of(settings.live.anchor_days, now_ms) if memory is None else memory.anchor_ms
         decider = self._decider(anchor_ms=anchor_ms)
         self._inputs.refresh(self.symbols, anchor_ms, now_ms)
+        for pause_s in (*_WARM_UP_PAUSES_S, None):
+            faults = self._step_through(decider, memory, close_ms)
+            if not faults or pause_s is None:
+                break
+            _log.warning("warm-up: %d symbols, the first: %s; tried again", len(faults), faults[0])
+            self.clock.sleep(pause_s)
+        for fault in faults:
+            _log.error("warm-up: not decided on until the next start: %s", fault)
+        return decider, close_ms if self._is_recent(close_ms, now_ms) else close_ms + self.timeframe.ms
+
+    def _step_through(self, decider: Decider, memory: Memory | None, close_ms: int) -> list[str]:
+        """Warm up the symbols that have not been; return what kept some of them from it."""
+        faults = []
         for done in warm_up(
             decider,
             memory,
             close_ms=close_ms,
             fetch=self.fetch.page,
-            database=settings.paths.database,
-            settings=settings.database,
+            database=self.settings.paths.database,
+            settings=self.settings.database,
         ):
             self.heartbeat.mark("attempt")
             if done.fault:
-                _log.warning("warm-up: %s", done.fault)
-        return decider, close_ms if self._is_recent(close_ms, now_ms) else close_ms + self.timeframe.ms
+                faults.append(done.fault)
+        return faults
 
     def _is_recent(self, close_ms: int, now_ms: int) -> bool:
         """Say whether the newest close may still be decided; it is not decided twice."""
