@@ -67,12 +67,11 @@ def run(
             replay.step_to(close_ms)
             if progress and close_ms % (10 * DAY_MS) == 0:
                 took_s = time.monotonic() - began
-                print(f"  {utc_text(close_ms)}  {len(replay.fills())} fills  {took_s:.0f} s", flush=True)
+                print(f"  {utc_text(close_ms)}  {len(replay.fills)} fills  {took_s:.0f} s", flush=True)
         assert replay.trader is not None
         one = replay.trader.assembly
         venue = replay.simulator.venue
-        names = {key: order.client_order_id for key, order in venue.exchange.accounts[0].orders.items()}
-        trips = round_trips(replay.fills(), replay.incomes(), names)
+        trips = round_trips(replay.fills, replay.incomes, replay.names)
         expected = backtest_of(
             venue,
             one.instruments,

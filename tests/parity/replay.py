@@ -179,6 +179,10 @@ class Replay:
         self.simulator = simulator
         self.settings = settings
         self.trader: TraderThread | None = None
+        # The venue forgets after three months, as the exchange does.
+        self.fills: list[Any] = []
+        self.incomes: list[Any] = []
+        self.names: dict[tuple[str, int], str] = {}  # client ids by symbol and order id
 
     @property
     def now_ms(self) -> int:
@@ -200,15 +204,20 @@ class Replay:
         self.simulator.clock.set(close_ms)
         self.simulator.venue.advance(close_ms)
         self.trader.wait(lambda one: one.rounds.last_close_ms == close_ms and one.trader.is_idle)
+        self._collect()
 
-    def fills(self) -> list[Any]:
-        """Return the venue's fills, oldest first."""
+    def _collect(self) -> None:
+        """Take what the venue booked since the last time."""
+        account = self.simulator.venue.exchange.accounts[0]
         with self.simulator.venue.lock:
-            return list(self.simulator.venue.exchange.accounts[0].fills)
+            self.fills += _newer(account.fills, self.fills)
+            self.incomes += _newer(account.incomes, self.incomes)
+            self.names |= {key: account.orders[key].client_order_id for key in account.orders}
 
-    def incomes(self) -> list[Any]:
-        with self.simulator.venue.lock:
-            return list(self.simulator.venue.exchange.accounts[0].incomes)
 
-    def wallet(self) -> Decimal:
-        return self.simulator.venue.exchange.accounts[0].wallet("USDT")
+def _newer(booked: list[Any], known: list[Any]) -> list[Any]:
+    """Return the end of `booked` that lies behind the last of `known`."""
+    if not known:
+        return list(booked)
+    last = next(place for place in range(len(booked) - 1, -1, -1) if booked[place] is known[-1])
+    return booked[last + 1 :]
