@@ -146,7 +146,7 @@ class TraderThread:
             if not line.is_idle
         ]
         return (
-            f"{one.trader.phase}, reconciled {one.trader.reconciled}, inbox empty {one.inbox.is_empty}, "
+            f"{one.trader.phase}, reconciled {one.trader.reconciled}, inbox done {one.inbox.is_done}, "
             f"in flight {one.clerk.in_flight}, audit {one.audit.is_pending}, round {one.rounds.is_busy}, "
             f"last close {one.rounds.last_close_ms}, now {one.clock.now_ms()}, "
             f"reconcile wanted {one.desk.reconcile_wanted_ms()}, {lines}"

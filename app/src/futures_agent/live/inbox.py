@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from typing import Any, NamedTuple
 
 from futures_agent.exchange.orders import Answer, FillSeen, FundingSeen, Seen, Snapshot
@@ -78,13 +79,17 @@ Message = (
 
 
 class Inbox:
-    """The queue, with a count of what was put and taken, by which a test sees that nothing is left."""
+    """The queue, with a count of what was put and what is done, by which a test sees that nothing is left."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._open = 0  # put, and everything that follows from it not done yet
 
     def put(self, message: Message) -> None:
         """Hand a message over, from whatever thread."""
+        with self._lock:
+            self._open += 1
         self._queue.put(message)
 
     def take(self, wait_s: float) -> Message | None:
@@ -94,6 +99,12 @@ class Inbox:
         except queue.Empty:
             return None
 
+    def done(self) -> None:
+        """Everything that follows from the message taken last has been done."""
+        with self._lock:
+            self._open -= 1
+
     @property
-    def is_empty(self) -> bool:
-        return self._queue.empty()
+    def is_done(self) -> bool:
+        """Whether everything that follows from every message has been done."""
+        return not self._open

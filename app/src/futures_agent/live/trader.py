@@ -109,14 +109,15 @@ class Trader:
     def is_idle(self) -> bool:
         """Whether nothing is under way and nothing waits: until time or the venue moves, nothing happens."""
         parts = self.parts
-        wanted_ms = parts.clerk.desk.reconcile_wanted_ms()
+        desk, now_ms = parts.clerk.desk, parts.clock.now_ms()
+        dues = (desk.reconcile_wanted_ms(), desk.next_due_ms())
         return (
             self.phase == "trading"
             and self.reconciled
-            and parts.inbox.is_empty
+            and parts.inbox.is_done
             and not parts.clerk.in_flight
             and not parts.audit.is_pending
-            and (wanted_ms is None or wanted_ms > parts.clock.now_ms())
+            and all(due_ms is None or due_ms > now_ms for due_ms in dues)
             and not parts.rounds.is_busy
         )
 
@@ -138,6 +139,8 @@ class Trader:
             self._take(message)
         self.parts.clerk.settle()
         self._look_after()
+        if message is not None:
+            self.parts.inbox.done()
         now_mono = time.monotonic()
         if self.parts.heartbeat.is_working and now_mono - self._alive_mono >= _ALIVE_EVERY_S:
             self._alive_mono = now_mono
