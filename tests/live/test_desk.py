@@ -838,6 +838,14 @@ def test_a_person_who_turns_a_position_round_ends_the_trade(bench):
     ]
 
 
+def test_an_entry_to_be_sent_again_lapses_when_a_person_came_first(bench):
+    (entry,) = bench.want_entry()
+    bench.answer(entry, Outcome.NOT_EXECUTED)
+    sent = bench.tell(bench.fill("web_1", -1))
+    assert [type(request) for request in sent] == [PlaceStop]
+    assert [r.client_id for r in bench.records if isinstance(r, Concluded)] == [E1]
+
+
 def test_a_position_told_otherwise_wants_a_reconciliation(bench):
     bench.answer(bench.enter(target=0.0)[-1])
     told = PositionSeen(symbol=SYMBOL, amount=Decimal(2), entry_price=ONE, updated_ms=bench.now)

@@ -179,7 +179,11 @@ def target_wants(line: Line, terms: Terms) -> Wants:
 def drop_wants(line: Line) -> Wants:
     """Yield the end of orders that were to be sent again, and are of no use any more."""
     for order in line.orders.values():
-        if order.state is not State.RETRY or order.purpose is Purpose.ENTRY:
+        if order.state is not State.RETRY:
+            continue
+        if order.purpose is Purpose.ENTRY:
+            if line.trade is None or line.trade.trade_id != order.trade_id:
+                yield _lapse(line, order.client_id, 0)
             continue
         closes = order.side * line.exposure < 0
         if not closes or (line.exit_why and order.purpose is not Purpose.EXIT):
