@@ -278,6 +278,16 @@ def test_parameters_of_the_log_are_used_whatever_the_settings_are_now(
     assert host.validated(now_ms, strategy=StrategySettings(name="smc")).status == "VALIDATED"
 
 
+def test_a_log_that_nobody_can_make_sense_of_costs_no_run(
+    host: Host, moments: list[Decided], now_ms: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.log([replace(made, close=replace(made.close, limits={})) for made in moments])
+    found = host.validated(now_ms)
+    assert found.status == "NOT VALIDATED"
+    assert found.reason == "comparing failed, the journal has the traceback: KeyError: 'risk_per_trade'"
+    assert "Traceback" in caplog.text
+
+
 def test_a_strategy_that_fails_in_the_replay_says_so(
     host: Host, moments: list[Decided], now_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
