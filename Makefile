@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # Tools that call each other by name (molecule, ansible, ansible-lint) find themselves there.
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test lint types unit ansible host system bench soak pictures crash clean
+.PHONY: help demo test lint types unit ansible host system bench soak pictures parity crash clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -69,11 +69,15 @@ bench: $(VENV)/.develop ## speed and memory against their bars, next to backtest
 	  printf '\n%s\n' "── $$one"; ../$(BIN)/python -m benchmarks.$$one || missed="$$missed $$one"; \
 	done; [ -z "$$missed" ] || { printf '\n%s\n' "missed a bar:$$missed"; exit 1; }
 
-soak: $(VENV)/.develop ## a day of the simulator's streams in a minute; SCALE=200 HOURS=24 takes 7 minutes
+soak: $(VENV)/.develop ## a day of the simulator's streams, and a day of trading with faults, in five minutes; SCALE, HOURS
 	cd app && ../$(BIN)/python -m benchmarks.streams --hours $(or $(HOURS),26) --scale $(or $(SCALE),1500)
+	cd app && ../$(BIN)/python -m benchmarks.trading --hours $(or $(HOURS),24) --scale $(or $(SCALE),400)
 
 pictures: $(VENV)/.develop ## draw the pictures of the docs anew
 	cd app && ../$(BIN)/python -m pictures
+
+parity: $(VENV)/.develop ## half a year of recorded candles through the live trader, compared with the backtest; DATA=folder
+	$(BIN)/python tests/parity/campaign.py $(if $(DATA),--data '$(DATA)') --days $(or $(DAYS),181)
 
 crash: $(VENV)/.develop ## disturbed and killed runs of the jobs; RUNS=200, SEED=number repeats one
 	$(BIN)/python tests/crash/campaign.py --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))

@@ -308,6 +308,24 @@ class FakeVenue:
             self._open(request, "MARKET", True, ZERO, now_ms)
             self.fill(request.client_id, abs(held), now_ms)
 
+    def trade_by_hand(self, symbol, now_ms):
+        """Trade at market, as a person would beside the agent."""
+        request = PlaceMarket(
+            symbol=symbol,
+            client_id=f"web_{self.next_number()}",
+            side=self.random.choice((-1, 1)),
+            quantity=Decimal("0.1") * self.random.randint(1, 12),
+        )
+        self._open(request, "MARKET", False, ZERO, now_ms)
+        self.fill(request.client_id, request.quantity, now_ms)
+
+    def stop_by_hand(self, symbol, now_ms):
+        """Place a stop on either side, where none of that side is."""
+        side = self.random.choice((-1, 1))
+        if not any(s.status == "NEW" and (s.symbol, s.side) == (symbol, side) for s in self.stops.values()):
+            price = self.prices[symbol] + side * Decimal(5)
+            self.place_stop(symbol, f"web_{self.next_number()}", side, price, now_ms)
+
     def cancel_stops(self, symbol, now_ms):
         """Cancel stops as a person would."""
         for stop in list(self.stops.values()):

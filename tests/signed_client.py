@@ -63,7 +63,7 @@ class SignedClient:
             f"{url}?{query}" if query else url,
             data=body or None,
             headers={"X-MBX-APIKEY": self.key, "Content-Type": "application/x-www-form-urlencoded"},
-            timeout=10,
+            timeout=60,  # busy machines are slow
         )
 
     def send(self, method: str, path: str, **params: Any) -> requests.Response:
@@ -100,6 +100,11 @@ class Floor:
     def __init__(self, simulator: RunningSimulator) -> None:
         self.simulator = simulator
         self._unused = iter(simulator.venue.exchange.accounts)
+
+    def step(self, by_ms: int) -> None:
+        """Let time pass; when this returns, all that happens in it has happened."""
+        self.simulator.clock.step(by_ms)
+        self.simulator.venue.advance(self.simulator.clock.now_ms())
 
     def client(self) -> SignedClient:
         """Return the client of an account that nobody has used yet."""

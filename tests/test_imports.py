@@ -24,6 +24,10 @@ def loaded_by(module):
         ("futures_agent.settings", set()),
         ("futures_agent.jobs.data_sync", {"numpy", "requests", "rich"}),
         ("futures_agent.jobs.sentiment_macro", {"numpy", "requests", "rich"}),
+        # What trades live, the streams included, fits a small host.
+        ("futures_agent.exchange.trading", {"numpy", "requests"}),
+        ("futures_agent.exchange.streams.market", {"numpy", "requests"}),
+        ("futures_agent.live.records", set()),
         ("futures_agent.jobs.data_validation", {"numpy", "rich"}),
         # The backtest process may load numba, but only once it runs; never the exchange's client.
         ("futures_agent.jobs.backtest", {"numpy", "rich"}),
@@ -34,6 +38,8 @@ def loaded_by(module):
         ("futures_agent.strategy.smc", {"numpy"}),
         ("futures_agent.policy.policy", {"numpy"}),
         ("futures_agent.execution.fills", {"numpy"}),
+        ("futures_agent.live.journal", set()),
+        ("futures_agent.live.desk", {"numpy"}),
     ],
 )
 def test_a_program_loads_what_it_needs(module, allowed):

@@ -94,10 +94,10 @@ def main() -> int:
 
 
 @contextmanager
-def simulator(directory: Path) -> Iterator[Exchange]:
-    """Run a simulated exchange with latency as a process of its own."""
+def simulator(directory: Path, *more: str) -> Iterator[Exchange]:
+    """Run a simulated exchange with latency as a process of its own; `more` are options of the command."""
     url_file = directory / "simulator.url"
-    options = ["--port", "0", "--latency-ms", str(LATENCY_MS), "--start", str(START_MS)]
+    options = ["--port", "0", "--latency-ms", str(LATENCY_MS), "--start", str(START_MS), *more]
     process = subprocess.Popen(
         [sys.executable, "-m", "futures_agent.cli", "simulator", *options, "--url-file", str(url_file)],
         stdout=subprocess.DEVNULL,

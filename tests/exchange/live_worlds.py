@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from futures_agent.simulator.server import RunningSimulator
 from signed_client import SignedClient
 
 BTC = "BTCUSDT"
+_PATIENCE_S = 40.0
 
 
 def settings_of(simulator: RunningSimulator, **settings: Any) -> ExchangeSettings:
@@ -25,10 +29,70 @@ def settings_of(simulator: RunningSimulator, **settings: Any) -> ExchangeSetting
     return ExchangeSettings(**{**usual, **settings})
 
 
-def broker_of(client: SignedClient, state_dir: Path, **settings: Any) -> ExchangeBroker:
+class Heard:
+    """What a broker, or a stream, told; to be waited for."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+        self.streams: list[tuple[str, bool, str]] = []
+        self._news = threading.Condition()
+
+    def on_seen(self, seen: Any) -> None:
+        with self._news:
+            self.seen.append(seen)
+            self._news.notify_all()
+
+    def on_stream(self, name: str, up: bool, why: str) -> None:
+        with self._news:
+            self.streams.append((name, up, why))
+            self._news.notify_all()
+
+    def until(self, holds: Callable[[], Any]) -> Any:
+        """Return what `holds` returns once it is true."""
+        with self._news:
+            assert self._news.wait_for(holds, _PATIENCE_S), (self.streams, self.seen[-5:])
+            return holds()
+
+    def until_up(self, times: int = 1) -> None:
+        """Wait until the stream has come up so often."""
+        self.until(lambda: sum(up for _, up, _ in self.streams) >= times)
+
+    def downs(self) -> list[str]:
+        """Return why the stream went down, each time."""
+        return [why for _, up, why in self.streams if not up]
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [each for each in self.seen if isinstance(each, kind)]
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until something holds of which nobody is told."""
+    ends = time.monotonic() + _PATIENCE_S
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def broker_of(
+    client: SignedClient,
+    state_dir: Path,
+    heard: Heard | None = None,
+    *,
+    rotate_h: float = 23.0,
+    **settings: Any,
+) -> ExchangeBroker:
     """Return a broker for the account of `client`."""
-    chosen = settings_of(client.simulator, **settings)
-    return ExchangeBroker(chosen, state_dir, client.key, client.secret, testnet=True)
+    heard = heard or Heard()
+    return ExchangeBroker(
+        settings_of(client.simulator, **settings),
+        state_dir,
+        client.key,
+        client.secret,
+        testnet=True,
+        on_seen=heard.on_seen,
+        on_stream=heard.on_stream,
+        rotate_h=rotate_h,
+    )
 
 
 def buy(client_id: str, quantity: str = "0.010", **terms: Any) -> PlaceMarket:

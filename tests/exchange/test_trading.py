@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from exchange.live_worlds import BTC, broker_of, buy, cancel, leave, stop, target
+from exchange.live_worlds import BTC, broker_of, buy, cancel, eventually, leave, stop, target
 from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.errors import Refuse, Retry
 from futures_agent.exchange import history
@@ -20,7 +21,8 @@ from futures_agent.exchange.outcome import Outcome
 from futures_agent.exchange.trading import ExchangeBroker
 from futures_agent.simulator.fault_acts import ForeignOrder
 from futures_agent.simulator.fault_plan import Planned
-from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault, StoreLag
+from futures_agent.simulator.fault_store import StoreLag
+from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault
 from futures_agent.simulator.trading.config import AccountConfig
 from signed_client import Floor, SignedClient, trading_floor
 
@@ -235,6 +237,45 @@ def test_a_used_up_limit_of_orders_is_waited_for(tmp_path: Path) -> None:
         for number in range(3):
             assert broker.send(buy(f"cfa-11-E{number}")).outcome is Outcome.OK
         assert time.monotonic() - began >= 1.1
+        broker.close()
+
+
+def test_a_rate_limit_stops_every_program_of_the_host_and_nothing_waits_long(
+    client: SignedClient, make_broker: Make
+) -> None:
+    broker = make_broker(read_timeout_s=0.5)
+    broker.send(QueryOrder(symbol=BTC, client_id="warm"))
+    fault(client, how="refused", status=429, retry_after_s=30, path=ORDER, method="POST")
+    assert broker.send(buy("cfa-25-E1")).outcome is Outcome.NOT_EXECUTED
+    for other in (broker, make_broker(read_timeout_s=0.5)):  # of the same host
+        began = time.monotonic()
+        held = other.send(stop(client, "cfa-25-S1"))
+        assert held.outcome is Outcome.NOT_EXECUTED
+        assert "lets nothing pass until" in held.message
+        assert time.monotonic() - began < 10
+    assert orders_of(client) == []
+
+
+def test_closing_leaves_requests_under_way_unanswered(client: SignedClient, make_broker: Make) -> None:
+    broker = make_broker(read_timeout_s=60.0)
+    broker.send(QueryOrder(symbol=BTC, client_id="warm"))
+    planned = fault(client, how="silence", path=ORDER, method="POST", executed=True)
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(broker.send, buy("cfa-26-E1"))
+        eventually(lambda: struck(client, planned))
+        broker.close()
+        assert sending.result(20).outcome is Outcome.UNKNOWN
+
+
+def test_an_hour_a_minute_and_orders_still_arrive_in_time(tmp_path: Path) -> None:
+    with trading_floor(scale=60.0) as fast:
+        client = fast.client()
+        broker = broker_of(client, tmp_path, time_scale=60.0)
+        broker.prepare((BTC,), 3)
+        for number in range(5):
+            assert broker.send(buy(f"cfa-27-E{number}", "0.001")).outcome is Outcome.OK
+        assert len(broker.fills_since(BTC, 0)) == 5
+        assert broker.send(stop(client, "cfa-27-S1")).outcome is Outcome.OK
         broker.close()
 
 

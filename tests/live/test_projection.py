@@ -81,7 +81,7 @@ def test_what_the_journal_holds_is_written_at_the_start_and_what_happens_afterwa
     world.trades, world.orders = [TRADE], [ORDER]
     world.projection.start()
     eventually(lambda: world.stored() == ([("a-1", None, None)], [("cfa-a-1-E1", "FILLED")]))
-    assert world.projection.fault == ""
+    eventually(lambda: world.projection.fault == "")
     world.happen(replace(TRADE, exit_reason="STOP", net_pnl=-1.25))
     eventually(lambda: world.stored()[0] == [("a-1", "STOP", -1.25)])
 

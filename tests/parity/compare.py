@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -123,3 +123,22 @@ def differences(trips: Sequence[RoundTrip], trades: NDArray[np.void], symbols: S
         if wrong:
             found.append(f"{trip.symbol} entered {utc_text(trip.entry_bar_ms)}: {', '.join(wrong)}")
     return found
+
+
+def equity_differences(told: Mapping[int, float], equity: NDArray[np.void]) -> list[str]:
+    """Return the first close at which the trader took the account for worth something else, if any.
+
+    Parameters
+    ----------
+    told : mapping
+        Equity by close, ms UTC, as the trader logged it.
+    equity : ndarray of EQUITY
+        Of the backtest.
+    """
+    for row in equity[:-1]:  # at the last close the backtest's end closes what is open
+        close_ms, worth = int(row["timestamp"]), float(row["equity"])
+        if close_ms not in told:
+            return [f"nothing was decided at {utc_text(close_ms)}"]
+        if abs(told[close_ms] - worth) >= CENT:
+            return [f"equity at {utc_text(close_ms)}: {told[close_ms]:.6f} ≠ {worth:.6f}"]
+    return []

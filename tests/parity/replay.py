@@ -38,7 +38,7 @@ from parity.stepped_clock import SteppedClock, stand_in_for
 KEY, SECRET = "parity", "parity-secret"
 EQUITY = 10_000
 _FOR_EVER_MS = 10 * 365 * 24 * HOUR_MS
-_PATIENCE_S = 120.0
+_PATIENCE_S = 30.0
 
 
 def venue_config(costs: CostSettings, leverage: int, **terms: Any) -> SimulatorConfig:
@@ -138,11 +138,18 @@ class TraderThread:
     def explain(self) -> str:
         """Return what the trader is doing, for a test that waits in vain."""
         one = self.assembly
+        lines = [
+            f"{line.symbol} {line.exposure}, exit {line.exit_why!r}, unclear {line.is_unclear}, "
+            f"told {line.told_agrees}, difference {line.difference}, ask {line.ask_ms}, "
+            f"orders {[(o.client_id, o.state.value, o.status, str(o.unseen)) for o in line.orders.values()]}"
+            for line in one.desk.lines.values()
+            if not line.is_idle
+        ]
         return (
             f"{one.trader.phase}, reconciled {one.trader.reconciled}, inbox empty {one.inbox.is_empty}, "
             f"in flight {one.clerk.in_flight}, audit {one.audit.is_pending}, round {one.rounds.is_busy}, "
-            f"last close {one.rounds.last_close_ms}, wanted {one.desk.reconcile_wanted_ms()}, "
-            f"lines {[line for line in one.desk.lines.values() if not line.is_idle][:2]}"
+            f"last close {one.rounds.last_close_ms}, now {one.clock.now_ms()}, "
+            f"reconcile wanted {one.desk.reconcile_wanted_ms()}, {lines}"
         )
 
     def stop(self) -> None:
@@ -172,6 +179,10 @@ class Replay:
         self.simulator = simulator
         self.settings = settings
         self.trader: TraderThread | None = None
+        # The venue forgets after three months, as the exchange does.
+        self.fills: list[Any] = []
+        self.incomes: list[Any] = []
+        self.names: dict[tuple[str, int], str] = {}  # client ids by symbol and order id
 
     @property
     def now_ms(self) -> int:
@@ -193,15 +204,20 @@ class Replay:
         self.simulator.clock.set(close_ms)
         self.simulator.venue.advance(close_ms)
         self.trader.wait(lambda one: one.rounds.last_close_ms == close_ms and one.trader.is_idle)
+        self._collect()
 
-    def fills(self) -> list[Any]:
-        """Return the venue's fills, oldest first."""
+    def _collect(self) -> None:
+        """Take what the venue booked since the last time."""
+        account = self.simulator.venue.exchange.accounts[0]
         with self.simulator.venue.lock:
-            return list(self.simulator.venue.exchange.accounts[0].fills)
+            self.fills += _newer(account.fills, self.fills)
+            self.incomes += _newer(account.incomes, self.incomes)
+            self.names |= {key: account.orders[key].client_order_id for key in account.orders}
 
-    def incomes(self) -> list[Any]:
-        with self.simulator.venue.lock:
-            return list(self.simulator.venue.exchange.accounts[0].incomes)
 
-    def wallet(self) -> Decimal:
-        return self.simulator.venue.exchange.accounts[0].wallet("USDT")
+def _newer(booked: list[Any], known: list[Any]) -> list[Any]:
+    """Return the end of `booked` that lies behind the last of `known`."""
+    if not known:
+        return list(booked)
+    last = next(place for place in range(len(booked) - 1, -1, -1) if booked[place] is known[-1])
+    return booked[last + 1 :]

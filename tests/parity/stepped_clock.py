@@ -33,6 +33,9 @@ class SteppedClock(ExchangeClock):
     def at_ms(self, mono_s: float) -> int:
         return self._venue.now_ms()
 
+    def advance_to(self, exchange_ms: int) -> None:
+        pass
+
     def host_seconds_until(self, exchange_ms: int) -> float:
         return 0.0 if exchange_ms <= self._venue.now_ms() else 1.0
 

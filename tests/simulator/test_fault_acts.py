@@ -11,13 +11,15 @@ import requests
 
 from futures_agent.clock import HOUR_MS, SECOND_MS, utc_text
 from futures_agent.simulator.fault_acts import (
+    AccountRestricted,
+    ContractLimits,
     ContractStatus,
     ForcedClose,
     ForeignOrder,
     FundingInterval,
+    GridChange,
     MarkOffset,
     PriceJump,
-    TickSize,
 )
 from futures_agent.simulator.fault_orders import OrderFault
 from futures_agent.simulator.fault_plan import Planned
@@ -192,7 +194,7 @@ def test_a_contract_that_settles_closes_positions_and_orders(client: SignedClien
 def test_a_contract_that_is_not_there_cannot_change(client: SignedClient) -> None:
     for fault in (
         ContractStatus(symbol="NONEUSDT"),
-        TickSize(symbol="NONEUSDT", decimals=1),
+        GridChange(how="tick size", symbol="NONEUSDT", decimals=1),
         FundingInterval(symbol="NONEUSDT", hours=1),
         MarkOffset(symbol="NONEUSDT", share=Decimal(0)),
         PriceJump(symbol="NONEUSDT", share=Decimal("0.1")),
@@ -204,13 +206,137 @@ def test_a_contract_that_is_not_there_cannot_change(client: SignedClient) -> Non
 
 def test_a_tick_grows(client: SignedClient) -> None:
     fine = price(client, "-0.01")
-    befall(client, TickSize(symbol="BTCUSDT", decimals=0))
+    befall(client, GridChange(how="tick size", symbol="BTCUSDT", decimals=0))
     tick = next(each for each in contract(client)["filters"] if each["filterType"] == "PRICE_FILTER")
     assert Decimal(tick["tickSize"]) == 1
     whole = str(int(Decimal(fine)))
     terms = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "quantity": "0.010", "timeInForce": "GTC"}
     assert client.refused("POST", "order", **terms, price=f"{whole}.1")[0] == -4014
     assert client.limit("BUY", "0.010", whole)["status"] == "NEW"
+
+
+def test_a_step_grows(client: SignedClient) -> None:
+    befall(client, GridChange(how="step size", symbol="BTCUSDT", decimals=2))
+    told = contract(client)
+    assert told["quantityPrecision"] == 3
+    lot = next(each for each in told["filters"] if each["filterType"] == "LOT_SIZE")
+    assert (Decimal(lot["minQty"]), Decimal(lot["stepSize"])) == (Decimal("0.01"), Decimal("0.01"))
+    terms = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET"}
+    assert client.refused("POST", "order", **terms, quantity="0.005")[0] == -4004
+    assert client.refused("POST", "order", **terms, quantity="0.015")[0] == -4023
+    client.market("BUY", "0.02")
+
+
+def test_limits_that_are_told_are_in_force(client: SignedClient) -> None:
+    limits = {"market_take_bound": "0.02", "trigger_protect": "0.03", "liquidation_fee": "0.5"}
+    shares = {name: Decimal(share) for name, share in limits.items()}
+    befall(client, ContractLimits(symbol="BTCUSDT", max_orders=2, max_amendments=1, **shares))
+    told = contract(client)
+    assert (told["marketTakeBound"], told["triggerProtect"], told["liquidationFee"]) == (
+        "0.02",
+        "0.03",
+        "0.5",
+    )
+    assert told["maxMoveOrderLimit"] == 1
+    assert next(each["limit"] for each in told["filters"] if each["filterType"] == "MAX_NUM_ORDERS") == 2
+
+    order = client.limit("BUY", "0.010", price(client, "-0.04"))
+    changed = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "orderId": order["orderId"]}
+    client.ask("PUT", "order", **changed, price=price(client, "-0.03"))
+    assert client.refused("PUT", "order", **changed, price=price(client, "-0.02"))[0] == -5026
+    client.limit("BUY", "0.010", price(client, "-0.04"))
+    terms = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "quantity": "0.010", "timeInForce": "GTC"}
+    assert client.refused("POST", "order", **terms, price=price(client, "-0.04"))[0] == -2025
+    client.ask("DELETE", "allOpenOrders", symbol="BTCUSDT")
+
+    market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
+    befall(client, MarkOffset(symbol="BTCUSDT", share=Decimal("-0.025")))
+    assert client.refused("POST", "order", **market)[0] == -4131
+    befall(client, MarkOffset(symbol="BTCUSDT", share=Decimal("-0.019")))
+    client.market("BUY", "0.010")
+    befall(client, ForcedClose(how="liquidation", symbol="BTCUSDT"))
+    (fee,) = client.ask("GET", "income", incomeType="INSURANCE_CLEAR")
+    (closed,) = client.ask("GET", "forceOrders", symbol="BTCUSDT")
+    assert -Decimal(fee["income"]) == Decimal(closed["cumQuote"]) / 2
+
+
+def test_a_protected_stop_waits_by_the_share_that_is_told(client: SignedClient) -> None:
+    client.market("BUY", "0.010")
+    befall(client, ContractLimits(symbol="BTCUSDT", trigger_protect=Decimal("0.01")))
+    befall(client, MarkOffset(symbol="BTCUSDT", share=Decimal("-0.02")))
+    terms = STOP | {"workingType": "MARK_PRICE", "priceProtect": "true"}
+    stop = client.ask("POST", "algoOrder", **terms, triggerPrice=price(client, "-0.03"))
+    befall(client, MarkOffset(symbol="BTCUSDT", share=Decimal("-0.035")))
+    client.simulator.clock.step(60 * SECOND_MS)
+    assert client.ask("GET", "algoOrder", algoId=stop["algoId"])["algoStatus"] == "NEW"
+    befall(client, ContractLimits(symbol="BTCUSDT", trigger_protect=Decimal("0.04")))
+    client.simulator.clock.step(60 * SECOND_MS)
+    assert client.ask("GET", "algoOrder", algoId=stop["algoId"])["algoStatus"] == "FINISHED"
+
+
+OPENING: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
+LARGER: dict[str, Any] = STOP | {"side": "BUY"}
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ({"how": "reduce only"}, -4401),
+        ({"how": "reduce only", "code": -4400, "symbol": "BTCUSDT"}, -4400),
+        ({"how": "cooling off"}, -4192),
+    ],
+)
+def test_an_account_that_may_only_reduce(client: SignedClient, told: dict[str, Any], code: int) -> None:
+    client.market("BUY", "0.020")
+    resting = client.limit("BUY", "0.010", price(client, "-0.04"))
+    befall(client, AccountRestricted(**told))
+    assert client.refused("POST", "order", **OPENING)[0] == code
+    assert client.refused("POST", "order", **(OPENING | {"side": "SELL"}))[0] == code  # it is not bound to
+    assert client.refused("POST", "algoOrder", **LARGER, triggerPrice=price(client, "0.01"))[0] == code
+    amended = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.020", "orderId": resting["orderId"]}
+    assert client.refused("PUT", "order", **amended, price=price(client, "-0.03"))[0] == code
+    client.market("SELL", "0.005", reduceOnly="true")
+    closing = STOP | {"quantity": None, "closePosition": "true"}
+    client.ask("POST", "algoOrder", **closing, triggerPrice=price(client, "-0.05"))
+    (account,) = requests.get(f"{client.simulator.url}/sim/state", timeout=10).json()["accounts"]
+    assert account["restrictions"] == {told.get("symbol", ""): [code, None]}
+    page = requests.get(f"{client.simulator.url}/sim/board", timeout=10).text
+    assert f"({code})" in page
+    assert "may only reduce" in page
+    befall(client, AccountRestricted(how="unrestricted", symbol=told.get("symbol", "")))
+    client.market("BUY", "0.010")
+    assert "may only reduce" not in requests.get(f"{client.simulator.url}/sim/board", timeout=10).text
+
+
+def test_a_restriction_ends_by_itself_and_another_contract_has_none(client: SignedClient) -> None:
+    hour_ms = client.simulator.clock.now_ms() + HOUR_MS
+    befall(client, AccountRestricted(how="reduce only", symbol="BTCUSDT", code=-4106, until_ms=hour_ms))
+    client.market("BUY", "0.10", symbol="ETHUSDT")
+    client.simulator.clock.step(HOUR_MS - 1)
+    assert client.refused("POST", "order", **OPENING)[0] == -4106
+    client.simulator.clock.step(1)
+    client.market("BUY", "0.010")
+
+
+def test_with_4107_what_reduces_may_pass_unbound(client: SignedClient) -> None:
+    client.market("BUY", "0.020")
+    befall(client, AccountRestricted(how="reduce only", code=-4107))
+    client.market("SELL", "0.010")
+    assert client.refused("POST", "order", **(OPENING | {"side": "SELL", "quantity": "0.020"}))[0] == -4107
+    assert client.refused("POST", "order", **OPENING)[0] == -4107
+
+
+def test_a_stop_that_opens_is_rejected_once_the_account_may_only_reduce(client: SignedClient) -> None:
+    stop = client.ask("POST", "algoOrder", **LARGER, triggerPrice=price(client, "0.01"))
+    befall(client, AccountRestricted(how="reduce only"))
+    befall(client, PriceJump(symbol="BTCUSDT", share=Decimal("0.2")))
+    client.simulator.clock.step(HOUR_MS)
+    client.ask("GET", "openOrders", symbol="BTCUSDT")
+    algo = client.account.algos[stop["algoId"]]
+    assert (algo.status, algo.reason.partition(":")[0]) == (
+        "REJECTED",
+        "Compliance restricted account permission",
+    )
 
 
 def test_funding_comes_more_often(client: SignedClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import requests
 
 from futures_agent.clock import HOUR_MS
 from futures_agent.simulator.fault_plan import Planned
+from futures_agent.simulator.fault_store import StaleStatus, StoreLag
 from futures_agent.simulator.fault_streams import CandlesMissing
-from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault, StoreLag
+from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault
 from signed_client import Floor, SignedClient, trading_floor
 
 ORDER, ALGO = "/fapi/v1/order", "/fapi/v1/algoOrder"
@@ -214,6 +216,77 @@ def test_a_filter_can_be_missing_or_unheard_of(floor: Floor) -> None:
     plan(floor, Fault(how="filter unknown"))
     assert contract(floor)["filters"][-1]["filterType"] == "MAX_NOVELTY"
     assert contract(floor) == usual
+
+
+def test_a_stale_store_tells_orders_as_they_were(floor: Floor) -> None:
+    client, step = floor.client(), floor.simulator.clock.step
+    near = client.limit("BUY", "0.010", "50000.0", newClientOrderId="mine")
+    step(10_000)
+    plan(floor, StaleStatus(lag_ms=2_000, key=client.key))
+    by_id = {"symbol": "BTCUSDT", "orderId": near["orderId"]}
+    by_name = {"symbol": "BTCUSDT", "origClientOrderId": "mine"}
+    client.ask("DELETE", "order", **by_id)
+    filled = client.market("BUY", "0.010", newOrderRespType="RESULT")
+    assert filled["status"] == "FILLED"
+    taken = {"symbol": "BTCUSDT", "orderId": filled["orderId"]}
+
+    for query in (by_id, by_name, taken):
+        assert client.ask("GET", "order", **query)["status"] == "NEW"
+        assert client.ask("GET", "openOrder", **query)["status"] == "NEW"
+    assert client.ask("GET", "order", **taken)["executedQty"] == "0"
+    told = [client.ask("GET", kind, symbol="BTCUSDT") for kind in ("openOrders", "allOrders")]
+    assert [[each["status"] for each in rows] for rows in told] == [["NEW", "NEW"]] * 2
+    assert client.refused("DELETE", "order", **by_id)[0] == -2011  # the engine knows better
+    assert Decimal(client.ask("GET", "/fapi/v3/positionRisk", symbol="BTCUSDT")[0]["positionAmt"]) > 0
+    assert engaged(floor) == 9
+
+    step(2_000)
+    assert client.ask("GET", "order", **taken)["status"] == "FILLED"
+    assert client.ask("GET", "order", **by_name)["status"] == "CANCELED"
+    assert client.ask("GET", "openOrders", symbol="BTCUSDT") == []
+    assert client.refused("GET", "openOrder", **by_id)[0] == -2013
+    assert engaged(floor) == 9
+
+
+def test_a_stale_store_tells_positions_as_they_were_if_asked_to(floor: Floor) -> None:
+    client, step = floor.client(), floor.simulator.clock.step
+    client.market("BUY", "0.010")
+    step(10_000)
+    plan(floor, StaleStatus(lag_ms=60_000, key=client.key, positions=True))
+
+    def held() -> list[str]:
+        rows = client.ask("GET", "/fapi/v3/positionRisk", symbol="BTCUSDT")
+        return [each["positionAmt"] for each in rows]
+
+    assert held() == []  # as before the order
+    step(55_000)
+    client.market("BUY", "0.020")
+    client.market("SELL", "0.005")
+    assert [Decimal(amount) for amount in held()] == [Decimal("0.010")]
+    step(60_000)
+    assert [Decimal(amount) for amount in held()] == [Decimal("0.025")]
+    assert engaged(floor) == 2
+
+
+def test_a_stale_store_tells_conditional_orders_as_they_were(floor: Floor) -> None:
+    client = floor.client()
+    stop = client.ask(
+        "POST",
+        "algoOrder",
+        algoType="CONDITIONAL",
+        symbol="BTCUSDT",
+        side="SELL",
+        type="STOP_MARKET",
+        triggerPrice="50000.0",
+        quantity="0.010",
+    )
+    floor.simulator.clock.step(10_000)
+    plan(floor, StaleStatus(path="/fapi/v1/algoOrder", key=client.key))
+    client.ask("DELETE", "algoOrder", algoId=stop["algoId"])
+    assert client.ask("GET", "algoOrder", algoId=stop["algoId"])["algoStatus"] == "NEW"
+    assert client.ask("GET", "openAlgoOrders") == []  # of another path
+    floor.simulator.clock.step(3_000)
+    assert client.ask("GET", "algoOrder", algoId=stop["algoId"])["algoStatus"] == "CANCELED"
 
 
 @pytest.mark.parametrize("kind", ["order", "openOrder"])

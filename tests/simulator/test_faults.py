@@ -5,8 +5,7 @@ import json
 import msgspec
 import pytest
 
-from futures_agent.simulator.faults import EXCHANGE_INFO, KLINES, Asked, Fault, StoreLag
-from futures_agent.simulator.refusal import VenueError
+from futures_agent.simulator.faults import EXCHANGE_INFO, KLINES, Asked, Fault
 
 NOW = 1_700_000_000_000
 
@@ -192,22 +191,3 @@ def test_a_filter_can_be_missing_or_unheard_of() -> None:
     assert all(entry["orderTypes"][-1] == "NOVELTY" for entry in unknown)
     assert Fault(how="filter missing", symbol="X").hits(Asked("GET", EXCHANGE_INFO))
     assert not Fault(how="filter missing").hits(Asked("GET", "/fapi/v1/klines"))
-
-
-def test_the_store_hides_what_is_young() -> None:
-    lag = StoreLag(lag_ms=1_000)
-    old, young = {"orderId": 1, "time": NOW - 1_000}, {"algoId": 2, "createTime": NOW - 999}
-    both = json.dumps([old, young]).encode()
-    assert lag.hides(both, NOW)
-    assert json.loads(lag.without(both, NOW)) == [old]
-    assert not lag.hides(json.dumps(old).encode(), NOW)
-    with pytest.raises(VenueError, match="Order does not exist") as refused:
-        lag.without(json.dumps(young).encode(), NOW)
-    assert refused.value.code == -2013
-
-
-def test_only_queries_of_orders_and_trades_read_the_store() -> None:
-    assert StoreLag().hits(Asked("GET", "/fapi/v1/openAlgoOrders"))
-    assert not StoreLag().hits(Asked("GET", "/fapi/v3/positionRisk"))
-    assert not StoreLag().hits(Asked("DELETE", ORDER))
-    assert not StoreLag(key="one").hits(Asked("GET", ORDER, api_key="two"))

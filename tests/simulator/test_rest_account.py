@@ -205,7 +205,7 @@ def test_history_is_told_in_windows() -> None:
         client, clock = floor.client(), floor.simulator.clock
         client.market("BUY", "0.01")
         client.market("SELL", "0.01")
-        clock.step(8 * DAY_MS)
+        floor.step(8 * DAY_MS)
         assert client.ask("GET", "userTrades", symbol="BTCUSDT") == []
         start_ms = clock.now_ms() - 8 * DAY_MS - MINUTE_MS
         assert len(client.ask("GET", "userTrades", symbol="BTCUSDT", startTime=start_ms)) == 2
@@ -214,7 +214,7 @@ def test_history_is_told_in_windows() -> None:
         months = {"startTime": clock.now_ms() - 80 * DAY_MS, "endTime": clock.now_ms()}
         assert len(client.ask("GET", "income", incomeType="COMMISSION", **months)) == 2
         assert client.refused("GET", "userTrades", symbol="BTCUSDT", **months)[0] == -4165
-        clock.step(90 * DAY_MS)
+        floor.step(90 * DAY_MS)
         assert client.ask("GET", "userTrades", symbol="BTCUSDT", startTime=start_ms) == []
         assert client.ask("GET", "userTrades", symbol="BTCUSDT", fromId=0) == []
 

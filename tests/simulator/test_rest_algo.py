@@ -228,9 +228,9 @@ def test_conditional_orders_that_never_traded_are_forgotten_after_three_days() -
         one = {"algoId": stop(client, triggerPrice=away(client, "-0.5"))["algoId"]}
         client.ask("DELETE", "algoOrder", **one)
         listed = {"symbol": "BTCUSDT", "startTime": clock.now_ms()}
-        clock.step(3 * DAY_MS)
+        floor.step(3 * DAY_MS)
         assert client.ask("GET", "algoOrder", **one)["algoStatus"] == "CANCELED"
         assert len(client.ask("GET", "allAlgoOrders", **listed)) == 1
-        clock.step(1)
+        floor.step(1)
         assert client.refused("GET", "algoOrder", **one)[0] == -2013
         assert client.ask("GET", "allAlgoOrders", **listed) == []

@@ -120,7 +120,7 @@ def test_cancelled_orders_without_a_fill_are_forgotten_after_three_days() -> Non
         filled = [client.market(side, "0.01")["orderId"] for side in ("BUY", "SELL")]
         one = {"symbol": "BTCUSDT", "orderId": placed["orderId"]}
         client.ask("DELETE", "order", **one)
-        floor.simulator.clock.step(3 * DAY_MS)
+        floor.step(3 * DAY_MS)
         assert client.ask("GET", "order", **one)["status"] == "CANCELED"
         floor.simulator.clock.step(1)
         assert client.refused("GET", "order", **one)[0] == -2013

@@ -78,8 +78,6 @@ def test_what_an_entry_tells() -> None:
             multiplier_up=Decimal("1.05"),
             multiplier_down=Decimal("0.95"),
             market_take_bound=Decimal("0.05"),
-            trigger_protect=Decimal("0.05"),
-            max_orders=200,
         )
         == FILTERS
     )

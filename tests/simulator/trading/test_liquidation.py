@@ -38,7 +38,7 @@ def test_an_isolated_position_is_liquidated_at_its_price() -> None:
     stop = algo(exchange, "STOP_MARKET", "SELL", "75", "10", reduce_only=True)
     events.clear()
     exchange.advance(START_MS + HOUR_MS)
-    assert kinds(events) == ["NEW", "CALCULATED", "account ORDER"]
+    assert kinds(events) == ["NEW", "CALCULATED", "account ORDER", "account INSURANCE_CLEAR"]
     forced = events[1]["o"]
     assert forced["c"].startswith("autoclose-")
     assert (forced["X"], forced["L"], forced["l"], forced["rp"]) == ("FILLED", "90.9", "10", "-91")
@@ -46,8 +46,12 @@ def test_an_isolated_position_is_liquidated_at_its_price() -> None:
         "TRANSFER": 1000,
         "REALIZED_PNL": -91,
         "COMMISSION": -D("0.5") - D("0.4545"),  # 0.05 % of 1000 and of 909
-        "INSURANCE_CLEAR": -D("11.3625"),  # 1.25 % of 909
+        # 1.25 % of 909, less what the margin of 100 could not pay of 91 + 0.4545 + 11.3625.
+        "INSURANCE_CLEAR": -D("11.3625") + D("2.817"),
     }
+    assert exchange.accounts[0].wallet("USDT") == 1000 - D("0.5") - 100
+    fund = exchange.accounts[0].incomes[-1]
+    assert (fund.type, fund.symbol, fund.info) == ("INSURANCE_CLEAR", BTC, "INSURANCE_FUND")
     assert exchange.accounts[0].position(BTC).amount == 0
     assert stop.status == "NEW"
     # Down by 9.0909… of 20 in 24 minutes.
@@ -62,6 +66,46 @@ def test_a_gap_beyond_bankruptcy_costs_no_more_than_the_margin() -> None:
     exchange.advance(START_MS + HOUR_MS + 1)
     assert sums(exchange)["REALIZED_PNL"] == -100
     assert exchange.accounts[0].fills[-1].price == 90
+    assert exchange.accounts[0].wallet("USDT") == 1000 - D("0.5") - 100
+
+
+def test_an_isolated_margin_that_pays_for_all_needs_no_insurance() -> None:
+    """10 at 100 with 100 set aside, by command at 100: 0.5 of fee, 12.5 of clearance."""
+    exchange, _ = scripted_exchange({BTC: flat(100, 2)}, accounts=(account(1000, 10, "ISOLATED"),))
+    market(exchange, "BUY", "10")
+    exchange.liquidate(exchange.accounts[0], BTC, START_MS)
+    assert sums(exchange)["INSURANCE_CLEAR"] == -D("12.5")
+    assert exchange.accounts[0].wallet("USDT") == 1000 - 1 - D("12.5")
+
+
+def test_funding_beyond_the_isolated_margin_is_the_insurance_funds() -> None:
+    """A margin of 10 pays 30 of funding: the position goes at its entry, and the account has lost 10."""
+    exchange, _ = scripted_exchange(
+        {BTC: flat(100, 3)},
+        funding={BTC: [(START_MS + HOUR_MS, 0.03)]},
+        accounts=(account(1000, 100, "ISOLATED"),),
+        brackets={"usual": ((D(10_000_000), D(100), D("0.005")),)},
+    )
+    market(exchange, "BUY", "10")
+    exchange.advance(START_MS + HOUR_MS)
+    assert exchange.accounts[0].fills[-1].price == 100
+    assert sums(exchange)["FUNDING_FEE"] == -30
+    assert exchange.accounts[0].wallet("USDT") == 1000 - D("0.5") - 10
+
+
+def test_a_crossed_loss_leaves_isolated_margin_alone() -> None:
+    """ETH keeps its 100 while BTC loses more than the other 900."""
+    exchange, _ = scripted_exchange(
+        {BTC: [*flat(100, 1), *flat(50, 2)], ETH: flat(10, 3)}, accounts=(account(1000, 10),)
+    )
+    exchange.set_margin_type(exchange.accounts[0], ETH, "ISOLATED", START_MS)
+    market(exchange, "BUY", "100", symbol=ETH)
+    market(exchange, "BUY", "50")
+    exchange.advance(START_MS + HOUR_MS + 1)
+    (left,) = exchange.accounts[0].held()
+    assert (left.symbol, left.isolated_wallet) == (ETH, 100)
+    assert exchange.accounts[0].wallet("USDT") == 100
+    assert exchange.margin(exchange.accounts[0]).cross_wallet == 0
 
 
 def test_a_short_is_liquidated_above() -> None:
@@ -121,6 +165,25 @@ def test_a_margin_call_warns_once() -> None:
     (call,) = (event for event in events if event["e"] == "MARGIN_CALL")
     row = call["p"][0]
     assert (row["s"], row["ps"], row["pa"], row["mt"], row["mm"]) == (BTC, "BOTH", "47.6", "CROSSED", "38.08")
+
+
+def test_a_margin_call_warns_of_an_isolated_position_once() -> None:
+    """10 at 100 with 100 set aside: at 91 there are 10, of which 9.1 are needed."""
+    exchange, events = scripted_exchange(
+        {BTC: [(100, 100, 91, 91), *flat(91, 1), (91, 100, 91, 100), (100, 100, 91, 91)], ETH: flat(10, 4)},
+        accounts=(account(1000, 10, "ISOLATED"),),
+    )
+    market(exchange, "BUY", "10")
+    market(exchange, "BUY", "1", symbol=ETH)
+    exchange.advance(START_MS + 2 * HOUR_MS)
+    (call,) = (event for event in events if event["e"] == "MARGIN_CALL")
+    assert "cw" not in call  # it comes with crossed positions only
+    row = {"s": BTC, "ps": "BOTH", "pa": "10", "mt": "ISOLATED", "iw": "100", "mp": "91"}
+    (told,) = call["p"]
+    assert {name: told[name] for name in row} == row
+    assert (told["up"], told["mm"]) == ("-90", "9.1")
+    exchange.advance(START_MS + 4 * HOUR_MS)  # it recovers, and becomes thin again
+    assert kinds(events).count("MARGIN_CALL") == 2
 
 
 def test_liquidation_by_command() -> None:

@@ -62,13 +62,98 @@ def test_open_orders_tie_up_margin_unless_they_only_reduce() -> None:
     limit(exchange, "BUY", "10", "90")
     limit(exchange, "SELL", "10", "120")
     account = exchange.accounts[0]
-    assert exchange.margin(account).order_initial == 90 + 120
+    # Only one side can come to add to the position: the larger one, |0 − 1200| / 10.
+    assert exchange.margin(account).order_initial == 120
     market(exchange, "BUY", "4")
-    # Six of the ten for sale would open a short.
-    assert exchange.margin(account).order_initial == 90 + 72
+    # max(|400 + 900|, |400 − 1200|) / 10, of which 40 are the position's.
+    assert exchange.margin(account).order_initial == 90
     limit(exchange, "SELL", "4", "130", reduce_only=True)
-    assert exchange.margin(account).order_initial == 90 + 72
-    assert exchange.margin(account).available == 1000 - 40 - 162
+    assert exchange.margin(account).order_initial == 90
+    assert exchange.margin(account).available == 1000 - 40 - 90
+    limit(exchange, "SELL", "10", "150")
+    assert exchange.margin(account).order_initial == (2700 - 400) / 10 - 40
+
+
+def test_orders_on_the_other_side_of_a_position_reduce_it_once() -> None:
+    """Of sells of 10 at 101 each, against a long of 10: k · 1010 − 1000 ≤ 10 · 1000."""
+    exchange, _ = scripted_exchange(
+        {BTC: [(100, 102, 100, 102), *flat(102, 2)]}, accounts=(TEN_TIMES,), **FREE
+    )
+    account = exchange.accounts[0]
+    market(exchange, "BUY", "10")
+    for _ in range(10):
+        limit(exchange, "SELL", "10", "101")
+    for kind in (market, limit):
+        price = () if kind is market else ("101",)
+        with pytest.raises(VenueError, match="Margin is insufficient"):
+            kind(exchange, "SELL", "10", *price)
+    exchange.advance(START_MS + HOUR_MS)
+    whole = exchange.margin(account)
+    assert account.position(BTC).amount == -90
+    assert whole.position_initial == 918  # 90 · 102 / 10, of 1000 + 10 · 1 − 90 · 1
+    assert whole.available == 2
+
+
+def test_the_two_sides_of_a_hedge_are_charged_for_what_opens_them() -> None:
+    hedged = AccountConfig(key="k", balances={"USDT": D(1000)}, leverage=10, dual_side=True)
+    exchange, _ = scripted_exchange({BTC: flat(100, 2)}, accounts=(hedged,), **FREE)
+    market(exchange, "BUY", "10", position_side="LONG")
+    limit(exchange, "SELL", "10", "110", position_side="LONG")
+    assert exchange.margin(exchange.accounts[0]).order_initial == 0
+    limit(exchange, "SELL", "10", "110", position_side="SHORT")
+    limit(exchange, "BUY", "10", "90", position_side="LONG")
+    assert exchange.margin(exchange.accounts[0]).order_initial == 110 + 90
+
+
+def test_a_resting_order_that_fills_opens_no_more_than_is_carried() -> None:
+    """BTC has lost 500 of 1000 and holds 200: the 450 for ETH are not there any more."""
+    exchange, events = scripted_exchange(
+        {BTC: [(100, 100, 80, 80), *flat(80, 3)], ETH: [*flat(10, 1), (10, 10, 8.9, 8.9), *flat(8.9, 2)]},
+        accounts=(TEN_TIMES,),
+        **FREE,
+    )
+    account = exchange.accounts[0]
+    market(exchange, "BUY", "25")
+    whole = limit(exchange, "BUY", "500", "9", symbol=ETH)
+    part = limit(exchange, "BUY", "300", "8.95", symbol=ETH)
+    exchange.advance(START_MS + 2 * HOUR_MS)
+    assert (whole.status, whole.executed, whole.expiry_reason) == ("EXPIRED", 0, 0)
+    assert (part.status, account.position(ETH).amount) == ("FILLED", 300)
+    assert [event["o"]["x"] for event in events if event["e"] == "ORDER_TRADE_UPDATE"][-2:] == [
+        "EXPIRED",
+        "TRADE",
+    ]
+
+
+@pytest.mark.parametrize("path", ["ticks", "bar"])
+def test_what_only_closes_of_a_resting_order_fills_whatever_the_margin(path: str) -> None:
+    """A short of 45 buys back 100: at 106 there are 530 left, and a long of 55 needs 583."""
+    exchange, _ = scripted_exchange(
+        {BTC: [(100, 108, 100, 108), *flat(108, 1), (108, 108, 105, 105), *flat(105, 1)]},
+        accounts=(TEN_TIMES,),
+        path=path,
+        **FREE,
+    )
+    account = exchange.accounts[0]
+    market(exchange, "SELL", "45")
+    exchange.advance(START_MS + 2 * HOUR_MS)
+    order = limit(exchange, "BUY", "100", "106")
+    account.wallets["USDT"] -= 200  # as a fee or a loss elsewhere would
+    exchange.advance(START_MS + 4 * HOUR_MS)
+    assert account.position(BTC).amount == 0
+    assert (order.status, order.executed, order.expiry_reason) == ("EXPIRED", 45, 0)
+
+
+def test_a_resting_order_that_fills_opens_no_more_than_its_leverage_allows() -> None:
+    brackets = {"usual": ((D(500), D(20), D("0.01")), (D(5000), D(10), D("0.02")))}
+    exchange, _ = scripted_exchange(
+        {BTC: [(100, 100, 80, 80), *flat(80, 2)]}, accounts=(TEN_TIMES,), brackets=brackets, **FREE
+    )
+    account = exchange.accounts[0]
+    orders = [limit(exchange, "BUY", quantity, "90") for quantity in ("6", "5")]
+    exchange.set_leverage(account, BTC, 20, START_MS)
+    exchange.advance(START_MS + HOUR_MS)
+    assert [order.status for order in orders] == ["EXPIRED", "FILLED"]
 
 
 def test_an_order_needs_no_more_than_what_is_available() -> None:
@@ -132,6 +217,19 @@ def test_other_symbols_carry_and_burden_a_crossed_position() -> None:
     margin = exchange.position_margin(account, account.position(BTC))
     # Wallet 1000 + 200 of ETH's profit − 12 of its maintenance margin; (1188 − 50 · 100) / (0.5 − 50)
     assert margin.liquidation_price.quantize(D("1e-9")) == D("77.010101010")
+
+
+@pytest.mark.parametrize("path", ["bar", "ticks"])
+def test_a_hedge_with_margin_to_spare_is_left_alone(path: str) -> None:
+    """Both sides of 1 at 100: their common liquidation price lies far above, for the long side too."""
+    hedged = AccountConfig(key="k", balances={"USDT": D(1000)}, leverage=10, dual_side=True)
+    exchange, _ = scripted_exchange(
+        {BTC: [(100, 130, 70, 100), *flat(100, 1)]}, accounts=(hedged,), path=path
+    )
+    for side, position_side in (("BUY", "LONG"), ("SELL", "SHORT")):
+        market(exchange, side, "1", position_side=position_side)
+    exchange.advance(START_MS + 2 * HOUR_MS)
+    assert [position.amount for position in exchange.accounts[0].held()] == [1, -1]
 
 
 def test_the_two_sides_of_a_hedge_are_liquidated_together() -> None:

@@ -10,6 +10,7 @@ from futures_agent.clock import HOUR_MS, MINUTE_MS
 from futures_agent.execution.fills import market_fill
 from futures_agent.simulator.refusal import VenueError
 from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.trading.book import best_of
 from futures_agent.simulator.trading.config import AccountConfig
 from futures_agent.simulator.trading.interference import Interference
 from futures_agent.simulator.trading.records import Order
@@ -128,13 +129,73 @@ def test_a_gap_through_a_resting_order_fills_at_its_own_price() -> None:
     assert exchange.accounts[0].fills[0].price == 90
 
 
-def test_a_crossing_limit_order_takes_and_never_pays_more_than_its_price() -> None:
-    costs = {"half_spread": D("0.01"), "impact": D(0)}
-    exchange, _ = scripted_exchange({BTC: flat(100, 2)}, accounts=(RICH,), **costs)
-    assert limit(exchange, "BUY", "1", "100.5").avg_price == D("100.5")
+WIDE = {"half_spread": D("0.01"), "impact": D(0)}  # around 100: 99 and 101
+
+
+def test_a_crossing_limit_order_takes_at_the_books_best_price() -> None:
+    exchange, _ = scripted_exchange({BTC: flat(100, 2)}, accounts=(RICH,), **WIDE)
+    assert limit(exchange, "BUY", "1", "101").avg_price == 101
     assert limit(exchange, "BUY", "1", "105").avg_price == 101
-    assert limit(exchange, "SELL", "1", "99.5").avg_price == D("99.5")
+    assert limit(exchange, "SELL", "1", "99").avg_price == 99
     assert not any(fill.maker for fill in exchange.accounts[0].fills)
+
+
+@pytest.mark.parametrize(("side", "inside", "best"), [("BUY", "100.99", "101"), ("SELL", "99.01", "99")])
+def test_a_limit_order_inside_the_spread_does_not_trade(side: str, inside: str, best: str) -> None:
+    exchange, _ = scripted_exchange({BTC: flat(100, 2)}, accounts=(RICH,), **WIDE)
+    resting, posted = (limit(exchange, side, "1", inside, time_in_force=term) for term in ("GTC", "GTX"))
+    ioc = limit(exchange, side, "1", inside, time_in_force="IOC")
+    assert (ioc.status, ioc.expiry_reason) == ("EXPIRED", 2)
+    for term, price, code in (("FOK", inside, -5021), ("GTX", best, -5022)):
+        with pytest.raises(VenueError) as refused:
+            limit(exchange, side, "1", price, time_in_force=term)
+        assert refused.value.code == code
+    exchange.advance(START_MS + HOUR_MS)
+    assert (resting.status, posted.status) == ("NEW", "NEW")
+    exchange.modify(exchange.accounts[0], BTC, D(1), D(best), exchange.now_ms, order_id=resting.order_id)
+    assert (resting.status, exchange.accounts[0].fills[-1].maker) == ("FILLED", False)
+
+
+@pytest.mark.parametrize(("side", "low", "high"), [("BUY", 99.0, 100.0), ("SELL", 100.0, 101.0)])
+def test_a_limit_order_inside_the_spread_fills_when_the_other_side_comes(
+    side: str, low: float, high: float
+) -> None:
+    """A buy at 100.5 when the ask has come down from 101 to it: the last price is below 100.5 / 1.01."""
+    exchange, _ = scripted_exchange({BTC: [(100, high, low, 100), *flat(100, 1)]}, accounts=(RICH,), **WIDE)
+    order = limit(exchange, side, "1", "100.5" if side == "BUY" else "99.5")
+    exchange.advance(START_MS + 5 * MINUTE_MS)
+    assert order.status == "NEW"
+    exchange.advance(START_MS + HOUR_MS)
+    (fill,) = exchange.accounts[0].fills
+    assert (fill.price, fill.maker) == (order.price, True)
+
+
+def test_a_limit_order_takes_no_more_than_its_price_reaches() -> None:
+    """What moves the price up to 101.01, the next tick: 1.01² of an hour's volume of 1000."""
+    exchange, _ = scripted_exchange({BTC: flat(100, 3)}, accounts=(RICH,), impact=D("0.01"))
+    exchange.advance(START_MS + HOUR_MS)
+    with pytest.raises(VenueError) as refused:
+        limit(exchange, "BUY", "1100", "101", time_in_force="FOK")
+    assert refused.value.code == -5021
+    assert limit(exchange, "BUY", "1000", "101", time_in_force="FOK").status == "FILLED"
+    ioc = limit(exchange, "BUY", "1100", "101", time_in_force="IOC")
+    assert (ioc.status, ioc.expiry_reason) == ("EXPIRED", 2)
+    order = limit(exchange, "BUY", "1100", "101")
+    assert order.status == "PARTIALLY_FILLED"
+    assert order.executed == ioc.executed == pytest.approx(D("1020.1"), abs=D("0.001"))
+    assert order.avg_price == 101
+    exchange.advance(exchange.now_ms + 1_000)
+    assert order.status == "PARTIALLY_FILLED"
+    exchange.advance(exchange.now_ms + 1)
+    last = exchange.accounts[0].fills[-1]
+    assert (order.status, last.price, last.maker) == ("FILLED", 101, True)
+
+
+def test_what_waits_at_the_best_price_is_there_whatever_the_impact() -> None:
+    exchange, _ = scripted_exchange({BTC: flat(100, 2)}, accounts=(RICH,), impact=D("0.5"), volume=0.001)
+    best = best_of(exchange.state.market.listings[BTC], D(100), D(0), exchange.now_ms)
+    order = limit(exchange, "BUY", str(best.ask_quantity + 1), "100", time_in_force="IOC")
+    assert (order.executed, order.avg_price) == (best.ask_quantity, 100)
 
 
 def test_times_in_force() -> None:

@@ -122,3 +122,16 @@ def test_transfers_move_what_is_free() -> None:
     assert [(each["m"], each["B"][0]["bc"]) for each in told] == [("WITHDRAW", "-600"), ("DEPOSIT", "12.5")]
     exchange.transfer(account, "USDC", D(7), START_MS)
     assert exchange.ledger.balances()[1, "USDC"]["wallet"] == account.wallet("USDC") == 7
+
+
+@pytest.mark.parametrize("dual_side", [False, True])
+def test_a_change_of_the_margin_type_is_told(dual_side: bool) -> None:
+    exchange, events = world(dual_side=dual_side)
+    exchange.set_margin_type(exchange.accounts[0], BTC, "ISOLATED", START_MS)
+    assert kinds(events) == ["account MARGIN_TYPE_CHANGE"]
+    told = events[0]["a"]
+    assert told["B"] == []  # no balance has changed
+    sides = ["LONG", "SHORT"] if dual_side else ["BOTH"]
+    assert [(row["s"], row["ps"], row["pa"], row["mt"]) for row in told["P"]] == [
+        (BTC, side, "0", "isolated") for side in sides
+    ]

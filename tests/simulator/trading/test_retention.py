@@ -87,3 +87,15 @@ def test_dates_of_closed_orders_are_not_waited_for(exchange: Exchange) -> None:
     assert [waiting.what for waiting in exchange.state.waiting] == [(BTC, resting.order_id)]
     exchange.advance(until_ms)
     assert resting.status == "EXPIRED"
+
+
+def test_of_a_name_that_was_used_again_the_newest_that_is_remembered_is_found(exchange: Exchange) -> None:
+    (account,) = exchange.accounts
+    filled = market(exchange, "BUY", "1", client_order_id="mine")
+    cancelled = limit(exchange, "BUY", "1", "90", client_order_id="mine")
+    exchange.cancel(account, BTC, START_MS, client_order_id="mine")
+    assert exchange.order(account, BTC, client_order_id="mine") is cancelled
+    exchange.advance(START_MS + THREE_DAYS_MS + 1)  # forgotten, but not freed yet
+    assert exchange.order(account, BTC, client_order_id="mine") is filled
+    exchange.advance(MIDNIGHT_MS + THREE_DAYS_MS)
+    assert account.orders.named("mine", BTC) == [filled]

@@ -144,14 +144,22 @@ def decode_klines(body: bytes, timeframe: Timeframe, source: str) -> Candles:
         close_times = np.array(columns[6], dtype=np.int64)
     except (ValueError, OverflowError) as error:
         raise Retry(f"{source}: a candle holds what is no number: {error}; page not used") from None
-    fault = _kline_fault(candles, close_times, timeframe)
+    fault = kline_fault(candles, close_times, timeframe)
     if fault:
         raise Retry(f"{source}: {fault}; page not used")
     return candles
 
 
-def _kline_fault(candles: Candles, close_times: NDArray[np.int64], timeframe: Timeframe) -> str:
-    """Return what is wrong with the first bad row, or an empty text."""
+def kline_fault(candles: Candles, close_times: NDArray[np.int64], timeframe: Timeframe) -> str:
+    """Return what is wrong with the first bad row, or an empty text.
+
+    Parameters
+    ----------
+    candles : ndarray of FULL_CANDLE, shape (n,), n > 0
+    close_times : ndarray of int, shape (n,)
+        As the exchange tells them, ms UTC.
+    timeframe : Timeframe
+    """
     opens = candles["timestamp"]
     prices = np.stack([candles[name] for name in ("open", "high", "low", "close")])
     amounts = np.stack(

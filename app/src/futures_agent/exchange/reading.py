@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
@@ -47,6 +48,10 @@ class ReadingClient:
     on_wait : callable, optional
         Called while waiting for the rate limit with the end of the wait (ms UTC, exchange time), about
         twice a second, from the waiting thread; what it raises ends the wait.
+    longest_wait_s : float
+        Host seconds that a request may wait for the rate limit; one that would wait longer is a `Retry`.
+    clock : ExchangeClock, optional
+        Of another client of this program, to be shared: what one learns of the time, all know.
 
     Attributes
     ----------
@@ -68,6 +73,8 @@ class ReadingClient:
         *,
         live: bool = False,
         on_wait: Callable[[int], None] | None = None,
+        longest_wait_s: float = math.inf,
+        clock: ExchangeClock | None = None,
     ) -> None:
         self._transport = Transport(settings)
         if settings.time_scale != 1 and not is_loopback(settings.rest_url):
@@ -77,7 +84,7 @@ class ReadingClient:
             )
         self._settings = settings
         self._clock_file = state_dir / CLOCK_FILE
-        saved = ExchangeClock.load(self._clock_file)
+        saved = clock or ExchangeClock.load(self._clock_file)
         self.clock = saved if saved.scale == settings.time_scale else ExchangeClock(settings.time_scale)
         share = settings.weight_share(live=live)
         self._governor = WeightGovernor(
@@ -85,6 +92,7 @@ class ReadingClient:
         )
         self.requests = 0
         self.weight_used = 0
+        self._longest_wait_s = longest_wait_s
         self._counting = threading.Lock()
         self._synced_mono: float | None = None
         self._wrong_paces = 0  # in a row
@@ -165,7 +173,9 @@ class ReadingClient:
         """Send one request by `send` once the host's limits let it pass, and learn from its answer."""
         if pool is not None:
             self._governor.draw(pool)
-        reservation = self._governor.reserve(weight) if charge and pool is None else None
+        reservation = None
+        if charge and pool is None:
+            reservation = self._governor.reserve(weight, longest_wait_s=self._longest_wait_s)
         used_weight = None
         self._count(weight)
         try:

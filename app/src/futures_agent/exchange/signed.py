@@ -30,6 +30,8 @@ _KEY_FAULTS = frozenset({-1022, -2014, -2015})
 class SignedClient(ReadingClient):
     """Requests of the account of one API key, with the live trader's share of the weight.
 
+    None waits for the limits of host or account longer than the read time-out.
+
     Parameters
     ----------
     settings, state_dir
@@ -42,7 +44,7 @@ class SignedClient(ReadingClient):
     """
 
     def __init__(self, settings: ExchangeSettings, state_dir: Path, signer: Signer) -> None:
-        super().__init__(settings, state_dir, live=True)
+        super().__init__(settings, state_dir, live=True, longest_wait_s=settings.read_timeout_s)
         self._signer = signer
         self.orders = OrderLimits(self.clock)
         # Against a fast clock the window is that long in host time, as far as the exchange goes along.
@@ -137,10 +139,9 @@ class SignedClient(ReadingClient):
     def _change_once(
         self, method: Method, path: str, params: Mapping[str, Value], weight: int, order: bool
     ) -> Reply:
-        patience_s = self._settings.read_timeout_s
         if order:
-            self.orders.take(patience_s)
-        reservation = self._governor.reserve(weight, longest_wait_s=patience_s)
+            self.orders.take(self._longest_wait_s)
+        reservation = self._governor.reserve(weight, longest_wait_s=self._longest_wait_s)
         self._count(weight)
         reply = self._transport.change(method, path, self._stamped(params), key=self._signer.key)
         try:

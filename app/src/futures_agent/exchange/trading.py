@@ -6,6 +6,7 @@ queried by the desk. Sources: Binance USDⓈ-M "Trade", "Algo order" and "Error 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import assert_never
@@ -34,12 +35,15 @@ from futures_agent.exchange.orders import (
     QueryOrder,
     QueryStop,
     Request,
+    Seen,
     Snapshot,
     StopSeen,
 )
 from futures_agent.exchange.outcome import Outcome
 from futures_agent.exchange.signed import SignedClient
 from futures_agent.exchange.signing import Signer, Value
+from futures_agent.exchange.streams.stream import OnStream
+from futures_agent.exchange.streams.user import UserStream
 from futures_agent.exchange.terms import adopt_order_limits, require_account, unfit_symbols
 from futures_agent.exchange.transport import Reply
 from futures_agent.settings.tree import ExchangeSettings
@@ -63,6 +67,9 @@ class ExchangeBroker:
         HMAC key of the exchange.
     testnet : bool
         Whether the key belongs to the exchange's Demo Trading; told in refusals.
+    on_seen, on_stream, rotate_h
+        Of the user stream, see `UserStream`; it begins with the first `prepare` that succeeds. Each time
+        it is up again, what happened meanwhile has to be asked for.
 
     Attributes
     ----------
@@ -77,10 +84,22 @@ class ExchangeBroker:
     """
 
     def __init__(
-        self, settings: ExchangeSettings, state_dir: Path, key: str, secret: str, *, testnet: bool
+        self,
+        settings: ExchangeSettings,
+        state_dir: Path,
+        key: str,
+        secret: str,
+        *,
+        testnet: bool,
+        on_seen: Callable[[Seen], None],
+        on_stream: OnStream,
+        rotate_h: float = 23.0,
     ) -> None:
         self._client = SignedClient(settings, state_dir, Signer(key, secret))
         self._testnet = testnet
+        self._stream = UserStream(settings.stream_url, self._client, rotate_h, on_seen, on_stream)
+        self._starting = threading.Lock()
+        self._started = False
         self.unfit: dict[str, str] = {}
 
     @property
@@ -104,6 +123,14 @@ class ExchangeBroker:
         require_account(self._client, testnet=self._testnet)
         adopt_order_limits(self._client)
         self.unfit = unfit_symbols(self._client, symbols, leverage)
+        with self._starting:
+            if not self._started:
+                self._stream.start()
+            self._started = True
+
+    def sync_clock(self) -> None:
+        """Ask the exchange for its time (Retry: no answer)."""
+        self._client.sync_clock()
 
     def send(self, request: Request) -> Answer:
         """Send one request, once, and return what became of it; never an error.
@@ -130,9 +157,9 @@ class ExchangeBroker:
         Raises
         ------
         Refuse
-            The key is not accepted any more, or a position is not of one-way mode.
+            The key is not accepted any more.
         Retry
-            No answer, or one that cannot be read whole.
+            No answer, one that cannot be read whole, or a position that is not of one-way mode.
         """
         self._client.keep_clock()
         taken_ms = self.clock.now_ms()
@@ -168,15 +195,19 @@ class ExchangeBroker:
     def close(self) -> None:
         """End connections and threads; requests under way count as unanswered."""
         self._client.close()
+        self._stream.close()
 
     def _place(self, request: PlaceMarket | PlaceTarget | PlaceStop) -> Answer:
         if isinstance(request, PlaceMarket) and not request.reduce_only and request.symbol in self.unfit:
             why = self.unfit[request.symbol]
             return Answer(request=request, outcome=Outcome.REJECTED, message=f"not sent: {why}")
+        self._stream.expect(request.client_id)  # which may tell before the answer is here
         if isinstance(request, PlaceStop):
             reply = self._client.change("POST", _ALGO, _stop_terms(request), 0, order=True)
         else:
             reply = self._client.change("POST", _ORDER, _order_terms(request), 0, order=True)
+        if reply.outcome is not Outcome.OK:
+            self._stream.expect_no_more(request.client_id)
         if reply.code == _DUPLICATE:
             found = self._query_of(request)
             return _answer(request, reply, Outcome.OK, found.seen)

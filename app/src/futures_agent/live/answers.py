@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from futures_agent.clock import SECOND_MS
 from futures_agent.exchange.orders import (
     Answer,
     Cancel,
@@ -25,6 +26,7 @@ _DUPLICATE = -4116  # an order with this client id is open: the first send arriv
 _WOULD_TRIGGER = -2021
 _REDUCE_REJECTED = (-2022, -4118)
 _STOP_EXISTS = -4130
+ANSWER_LIMIT_MS = 30 * SECOND_MS  # an answer that is not there by then will not come
 _LEG_ABSENCES = 3  # queries without a trace of the order that a stop became: there is none
 
 
@@ -101,7 +103,7 @@ def _answer_place(line: Line, order: Order, answer: Answer, at_ms: int) -> None:
     if answer.outcome is Outcome.OK:
         order.status, order.state, order.heard_ms = order.status or "NEW", State.LIVE, at_ms
     elif answer.outcome is Outcome.NOT_EXECUTED:
-        order.state = State.RETRY
+        order.state, order.heard_ms = State.RETRY, at_ms
     elif answer.outcome is Outcome.UNKNOWN or answer.code == _DUPLICATE:
         order.doubt(at_ms)
     else:
@@ -147,9 +149,11 @@ def _answer_query(line: Line, order: Order, answer: Answer, at_ms: int) -> None:
         return
     order.answered_ms = at_ms
     order.absences += 1
+    if order.state is State.SENT and at_ms >= order.sent_ms + ANSWER_LIMIT_MS:
+        order.doubt(at_ms)
     if order.state is not State.LIVE:
         return
-    if order.is_stop and order.status in ("TRIGGERED", "FINISHED"):
+    if order.is_stop and (order.leg or order.status in ("TRIGGERED", "FINISHED")):
         if isinstance(answer.request, QueryOrder) and order.absences >= _LEG_ABSENCES:
             order.state, order.leg = State.DONE, order.leg or "GONE"
             line.ask(at_ms)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from futures_agent.clock import SECOND_MS
 from futures_agent.exchange.orders import QueryOrder, QueryStop
+from futures_agent.live.answers import ANSWER_LIMIT_MS
 from futures_agent.live.booking import could_be_of
 from futures_agent.live.line import Line
 from futures_agent.live.order import Order, State
@@ -17,7 +18,6 @@ from futures_agent.live.wants import Want, Wants, backoff_ms, send
 
 _FIRST_QUERY_MS = 500
 _QUERY_LIMIT_MS = 8 * SECOND_MS
-_ANSWER_LIMIT_MS = 30 * SECOND_MS  # an answer that is not there by then will not come
 _FINISH_LIMIT_MS = 2 * SECOND_MS  # a market order open for longer, or a triggered stop, is asked about
 _ABSENCES = 3
 
@@ -30,13 +30,16 @@ def asking_wants(line: Line, unknown_limit_ms: int) -> Wants:
                 yield _conclude(line, order, order.unknown_ms + unknown_limit_ms)
             yield _query(order, order.unknown_ms)
         elif order.state is State.SENT:
-            yield _query(order, order.sent_ms + _ANSWER_LIMIT_MS)
+            yield _query(order, order.sent_ms + ANSWER_LIMIT_MS)
         elif order.state is State.LIVE and order.missing:
             yield _query(order, order.asked_ms if order.asks else 0, first_ms=0)
         elif order.state is State.LIVE and _should_have_ended(order):
-            yield _query(order, order.heard_ms + _FINISH_LIMIT_MS, leg=order.status != "TRIGGERING")
-        elif any(could_be_of(order, unplaced) for unplaced in line.unplaced):
-            yield _query(order, 0, first_ms=0)
+            leg = bool(order.leg) or order.status != "TRIGGERING"
+            yield _query(order, order.heard_ms + _FINISH_LIMIT_MS, leg=leg)
+        else:
+            times = [unplaced.at_ms for unplaced in line.unplaced if could_be_of(order, unplaced)]
+            if times:
+                yield _query(order, max(times), first_ms=0)
 
 
 def unknown_since(line: Line, unknown_limit_ms: int) -> int | None:
@@ -44,7 +47,7 @@ def unknown_since(line: Line, unknown_limit_ms: int) -> int | None:
     times = [
         order.unknown_ms + unknown_limit_ms
         for order in line.orders.values()
-        if order.state is State.UNKNOWN and line.equal_ms < order.unknown_ms + unknown_limit_ms
+        if order.state is State.UNKNOWN and line.unmoved_ms < order.unknown_ms + unknown_limit_ms
     ]
     return min(times, default=None)
 
@@ -55,7 +58,7 @@ def _may_conclude(line: Line, order: Order, unknown_limit_ms: int) -> bool:
     fills_ms = [each.at_ms for each in line.unplaced if each.fill.side == order.side]
     return (
         order.absences >= _ABSENCES
-        and line.equal_ms >= until
+        and line.unmoved_ms >= until
         and order.answered_ms >= max([until, *(at_ms + unknown_limit_ms for at_ms in fills_ms)])
     )
 
@@ -71,14 +74,14 @@ def _conclude(line: Line, order: Order, at_ms: int) -> Want:
 
 def _should_have_ended(order: Order) -> bool:
     if order.is_stop:
-        return order.status in ("TRIGGERING", "TRIGGERED", "FINISHED")
+        return bool(order.leg) or order.status in ("TRIGGERING", "TRIGGERED", "FINISHED")
     return order.purpose.value in "EX"
 
 
 def _query(order: Order, since_ms: int, *, first_ms: int = _FIRST_QUERY_MS, leg: bool = False) -> Want:
     """Want a query of `order`: after `first_ms`, then after waits that double."""
     if order.asking:
-        at_ms = order.asked_ms + _ANSWER_LIMIT_MS
+        at_ms = order.asked_ms + ANSWER_LIMIT_MS
     elif order.asked_ms >= since_ms and order.asks:
         at_ms = order.asked_ms + backoff_ms(_FIRST_QUERY_MS, order.asks, _QUERY_LIMIT_MS)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
@@ -29,8 +30,10 @@ from futures_agent.live.desk import Desk
 from futures_agent.live.heartbeat import Heartbeat, Limits
 from futures_agent.live.ids import Purpose
 from futures_agent.live.inbox import CandleClosed, Inbox, StreamChanged, WarmedUp, WorkFailed
+from futures_agent.live.inputs import StoredInputs
 from futures_agent.live.journal import Journal
 from futures_agent.live.journal_files import read_journal
+from futures_agent.live.memory import Memory, anchor_of, load_memory, maker_of, save_memory
 from futures_agent.live.order import State
 from futures_agent.live.paper import PaperBroker
 from futures_agent.live.projection import Projection, Rows
@@ -40,6 +43,7 @@ from futures_agent.live.rows import order_row, trade_row
 from futures_agent.live.status import LiveStatus, OrderShown, PositionShown, write_status
 from futures_agent.live.trader import Parts, Trader
 from futures_agent.live.view import AccountView, Cash
+from futures_agent.live.warmup import warm_up
 from futures_agent.market.instrument import Instrument
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.program.credentials import read_credential
@@ -49,8 +53,10 @@ from futures_agent.settings import Settings
 from futures_agent.store.trades import OrderRow, TradeRow
 from futures_agent.strategy.registry import load_strategy
 
+_log = logging.getLogger(__name__)
 _INSTRUMENTS_EVERY_S = 3_600.0
 _GATE_LOOK_EVERY_S = 60.0
+_WARM_UP_PAUSES_S = (5.0, 15.0)  # exchange time, before symbols that could not be warmed up are tried again
 _NEWEST_KEPT = 3  # trades of a symbol that are shown to the database again when something changes
 
 
@@ -81,7 +87,8 @@ class Assembly:
         self.strategy = load_strategy(settings.strategy.name)
         self.timeframe = Timeframe[settings.strategy.timeframe]
         self.frames = tuple(dict.fromkeys((*self.strategy.timeframes, self.timeframe)))
-        self.strategy.read_params(settings.strategy.params)  # a typo is told before anything else happens
+        params = self.strategy.read_params(settings.strategy.params)  # a typo is told before anything else
+        self._inputs = StoredInputs(paths.database, settings.database, self.strategy, params)
         keys = _keys(settings)
         self.inbox = Inbox()
         self.instruments: dict[str, Instrument] = {}
@@ -124,6 +131,7 @@ class Assembly:
         self.decisions = DecisionLog(paths.live / "decisions", live.keep_decisions_days)
         self.projection = Projection(paths.database, settings.database, live.mode, self._all_rows)
         self.market_stream: MarketStream | None = None
+        self._maker = ""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
         self._instruments_mono: float | None = None
         self._gate_looked_mono = float("-inf")
@@ -293,8 +301,21 @@ class Assembly:
         return list(trades.values()), list(orders.values())
 
     def _finish(self, decider: Decider, decided: Decided) -> None:
+        """Remember what was seen and decided, and look what has been published for the next close."""
+        live = self.settings.live
         self.risk.save()
         self.decisions.append(decided.close, list(decided.decisions))
+        save_memory(
+            self.settings.paths.live / f"memory-{live.mode}.bin",
+            decider.trackers,
+            maker=self._maker,
+            anchor_ms=decider.anchor_ms,
+            anchor_days=live.anchor_days,
+        )
+        self._worker.submit(self._refresh_inputs, decided.close.close_ms + self.timeframe.ms)
+
+    def _refresh_inputs(self, close_ms: int) -> None:
+        self._inputs.refresh(self.symbols, close_ms - self.timeframe.ms, close_ms)
 
     def _why_gate_closed(self) -> str:
         """Return why the last backtest forbids entries, where the settings let it."""
@@ -337,6 +358,7 @@ class Assembly:
                 self.symbols,
                 self.frames,
                 self.market_client.clock,
+                self.market_client.sync_clock,
                 on_candle=self._on_candle,
                 on_mark=self._on_mark,
                 on_stream=self._on_stream,
@@ -345,7 +367,62 @@ class Assembly:
         self.inbox.put(WarmedUp(decider, next_close_ms))
 
     def _warmed(self) -> tuple[Decider, int]:
-        raise NotImplementedError
+        """Return a decider that has seen every candle so far, and the close that it decides first."""
+        settings, now_ms = self.settings, self.clock.now_ms()
+        close_ms = now_ms - now_ms % self.timeframe.ms
+        path = settings.paths.live / f"memory-{settings.live.mode}.bin"
+        rules = self._decider(anchor_ms=0)
+        self._maker = maker_of(rules.rules, rules.code)
+        memory, why = load_memory(path, maker=self._maker, anchor_days=settings.live.anchor_days)
+        if memory is None:
+            _log.info("the strategy warms up from its anchor: %s", why)
+        anchor_ms = anchor_of(settings.live.anchor_days, now_ms) if memory is None else memory.anchor_ms
+        decider = self._decider(anchor_ms=anchor_ms)
+        self._inputs.refresh(self.symbols, anchor_ms, now_ms)
+        for pause_s in (*_WARM_UP_PAUSES_S, None):
+            faults = self._step_through(decider, memory, close_ms)
+            if not faults or pause_s is None:
+                break
+            _log.warning("warm-up: %d symbols, the first: %s; tried again", len(faults), faults[0])
+            self.clock.sleep(pause_s)
+        for fault in faults:
+            _log.error("warm-up: not decided on until the next start: %s", fault)
+        return decider, close_ms if self._is_recent(close_ms, now_ms) else close_ms + self.timeframe.ms
+
+    def _step_through(self, decider: Decider, memory: Memory | None, close_ms: int) -> list[str]:
+        """Warm up the symbols that have not been; return what kept some of them from it."""
+        faults = []
+        for done in warm_up(
+            decider,
+            memory,
+            close_ms=close_ms,
+            fetch=self.fetch.page,
+            database=self.settings.paths.database,
+            settings=self.settings.database,
+        ):
+            self.heartbeat.mark("attempt")
+            if done.fault:
+                faults.append(done.fault)
+        return faults
+
+    def _is_recent(self, close_ms: int, now_ms: int) -> bool:
+        """Say whether the newest close may still be decided; it is not decided twice."""
+        return close_ms > self.risk.close_ms and close_ms > 0 and now_ms >= close_ms
+
+    def _decider(self, anchor_ms: int) -> Decider:
+        settings = self.settings
+        return Decider(
+            self.strategy,
+            settings.strategy.params,
+            self.timeframe,
+            {symbol: self.instruments[symbol] for symbol in self.symbols},
+            risk=settings.risk,
+            memory=self.risk,
+            anchor_ms=anchor_ms,
+            mode=settings.live.mode,
+            decide_within_ms=int(settings.live.decide_within_s * 1000),
+            published=self._inputs,
+        )
 
     # What people see.
 

@@ -35,7 +35,7 @@ class Audit:
         self._every_s = every_s
         self._prepare = prepare
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
-        self._running: Future[None] | None = None
+        self._running: Future[None] | None = None  # until its message has been taken in
         self._next_mono = 0.0
         self._asked = True
         self._failures = 0
@@ -60,8 +60,6 @@ class Audit:
             Returns symbol → exchange time from which on fills may be unknown.
         funding_since_ms : callable
         """
-        if self._running is not None and self._running.done():
-            self._running = None
         if self._running is None and time.monotonic() >= self._next_mono:
             self._asked = False
             self._next_mono = time.monotonic() + self._every_s
@@ -69,11 +67,14 @@ class Audit:
 
     def failed(self) -> None:
         """The last one did not succeed."""
+        self._running = None
         self._next_mono = time.monotonic() + _PAUSES_S[min(self._failures, len(_PAUSES_S) - 1)]
         self._failures += 1
         self._asked = True
 
     def succeeded(self) -> None:
+        """The last one has come, and was taken in."""
+        self._running = None
         self._failures = 0
         if self._asked:
             self._next_mono = 0.0

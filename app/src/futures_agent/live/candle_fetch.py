@@ -38,6 +38,10 @@ class CandleFetch:
         """Fetch in threads; returns at once."""
         self._caller.submit(self._fetch, close_ms, missing)
 
+    def page(self, symbol: str, timeframe: Timeframe, first_ms: int, last_ms: int) -> Candles:
+        """Return the closed candles that open in [first_ms, last_ms], at most a page of them (Retry, …)."""
+        return self._one(Missing(symbol, timeframe, first_ms, last_ms))
+
     def close(self) -> None:
         self._caller.shutdown(wait=False, cancel_futures=True)
         self._workers.shutdown(wait=False, cancel_futures=True)

@@ -30,8 +30,8 @@ from futures_agent.exchange.orders import (
 from futures_agent.execution.rounding import RULES, round_to_tick, rules_of
 from futures_agent.live.answers import hear, take_answer, take_sent
 from futures_agent.live.asking import asking_wants, unknown_since
-from futures_agent.live.booking import close_trade, count_fill, pay_funding, place_fills
-from futures_agent.live.ids import Purpose
+from futures_agent.live.booking import close_trade, count_fill, pay_funding, place_fills, reopen_trade
+from futures_agent.live.ids import Purpose, purpose_of
 from futures_agent.live.line import Line
 from futures_agent.live.order import Order, State
 from futures_agent.live.protecting import (
@@ -230,7 +230,8 @@ class Desk:
             order.presume(record.status, record.at_ms)
         elif line.trade is not None:
             line.trade.outcome = record.status
-        line.report(record.status, record.client_id, record.at_ms)
+        if record.status == "NOT_PLACED" or purpose_of(record.client_id) is Purpose.ENTRY:
+            line.report(record.status, record.client_id, record.at_ms)
         self._settle(record.symbol, record.at_ms)
 
     def _begin_from(self, record: Checkpoint) -> None:
@@ -259,6 +260,10 @@ class Desk:
         """Draw from one symbol's state what follows from it at once."""
         line = self._line(symbol)
         place_fills(line, at_ms)
+        if line.exposure and line.trade is None:
+            late = next((order for order in line.orders.values() if order.unseen), None)
+            if late is not None:  # it was taken as not placed, and it was
+                reopen_trade(line, late.trade_id)
         adopt_stop(line, at_ms)
         if not line.exposure:
             line.naked_ms = None
@@ -269,7 +274,7 @@ class Desk:
             line.naked_ms = at_ms if line.naked_ms is None else line.naked_ms
             if any(order.has_triggered and order.is_done for order in line.of(Purpose.STOP)):
                 line.exit_why = line.exit_why or "STOP"
-        line.put_away()
+        line.put_away(at_ms)
 
     # What is to be done -----------------------------------------------------------------------------
 
@@ -299,7 +304,7 @@ class Desk:
         yield from naked_wants(line, self._terms)
         yield from exit_wants(line, self._terms)
         yield from stop_wants(line, self._terms)
-        yield from entry_wants(line, self._terms)
+        yield from entry_wants(line, self._terms, may_send=self._reconciled)
         yield from target_wants(line, self._terms)
         yield from tidying_wants(line)
         yield from asking_wants(line, self._terms.unknown_limit_ms)
@@ -326,6 +331,7 @@ class Desk:
         for symbol, line in sorted(self.lines.items()):
             begun = [order.sent_ms for order in line.orders.values()]
             begun += [line.trade.wanted_ms] if line.trade is not None else []
+            begun += [line.equal_ms] if line.equal_ms else []  # what differs since happened since
             if begun and not line.is_idle:
                 wanted[symbol] = min(begun) - _FILLS_OVERLAP_MS
         return wanted

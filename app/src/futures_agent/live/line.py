@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from msgspec import Struct, field
 
+from futures_agent.clock import HOUR_MS
 from futures_agent.exchange.orders import FillSeen, OrderSeen, PositionSeen, StopSeen
 from futures_agent.live.ids import Purpose
 from futures_agent.live.order import PRESUMED, ZERO, Order, State
@@ -63,6 +64,11 @@ class Line(Struct, kw_only=True):
         second one says the same.
     equal_ms : int
         The newest snapshot that agreed with us.
+    seen_amount, seen_ms, steady_ms
+        What the newest snapshot said of the position, its time, and that of the one before if it said the
+        same.
+    accepted_ms : int
+        The snapshot whose position was taken as ours: fills from before are in it.
     moved_ms : int
         When anything happened last that a snapshot taken before could lack.
     ask_ms : int, optional
@@ -78,6 +84,7 @@ class Line(Struct, kw_only=True):
     fill_ids: set[int] = field(default_factory=set)
     floor: int = 0
     unplaced: list[Unplaced] = field(default_factory=list)
+    nameless: list[FillSeen] = field(default_factory=list)  # taken as not ours, their order never known
     strangers: dict[str, Stranger] = field(default_factory=dict)
     gone_strangers: set[str] = field(default_factory=set)
     exit_why: str = ""
@@ -89,6 +96,10 @@ class Line(Struct, kw_only=True):
     difference: Decimal | None = None
     difference_ms: int = 0
     equal_ms: int = 0
+    seen_amount: Decimal | None = None
+    seen_ms: int = 0
+    steady_ms: int = 0
+    accepted_ms: int = 0
     moved_ms: int = 0
     ask_ms: int | None = None
     decided_ms: int = 0
@@ -116,9 +127,15 @@ class Line(Struct, kw_only=True):
 
     @property
     def stop(self) -> Order | None:
-        """The stop that protects the position."""
+        """The stop that protects the position; one left from an earlier trade lies at the wrong price."""
         side = -_sign(self.exposure)
-        return next((order for order in self.orders.values() if order.protects and order.side == side), None)
+        stops = self.of(Purpose.STOP)
+        return next((order for order in stops if order.protects and order.side == side), None)
+
+    @property
+    def unmoved_ms(self) -> int:
+        """A time from which on snapshots have shown that the position did not move."""
+        return max(self.equal_ms, self.steady_ms)
 
     @property
     def is_unclear(self) -> bool:
@@ -165,12 +182,15 @@ class Line(Struct, kw_only=True):
                 return self.find(order.client_id)
         return None
 
-    def put_away(self) -> None:
-        """Lay finished orders of earlier trades aside, so that a long life costs nothing."""
+    def put_away(self, at_ms: int) -> None:
+        """Lay finished orders of earlier trades aside, so that a long life costs nothing.
+
+        Those that were only presumed to be over stay at hand for an hour.
+        """
         current = self.trade.trade_id if self.trade else ""
         for client_id, order in list(self.orders.items()):
-            settled = order.is_done and not order.unseen and order.status not in PRESUMED
-            if settled and order.trade_id != current:
+            certain = order.status not in PRESUMED or order.heard_ms < at_ms - HOUR_MS
+            if order.is_done and not order.unseen and certain and order.trade_id != current:
                 self.past[client_id] = self.orders.pop(client_id)
 
     def report(self, kind: str, text: str, at_ms: int) -> None:

@@ -113,7 +113,8 @@ class Order(Struct, kw_only=True):
     @property
     def protects(self) -> bool:
         """Of a stop: whether it rests at the venue, untriggered, as far as is known."""
-        return self.is_stop and self.state is State.LIVE and self.status == "NEW" and not self.missing
+        rests = self.status == "NEW" and not self.leg
+        return self.is_stop and self.state is State.LIVE and rests and not self.missing
 
     def hear_order(self, seen: OrderSeen, at_ms: int) -> None:
         """Take in a regular order as the venue tells it, or the order that a stop became.

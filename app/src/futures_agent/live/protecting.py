@@ -45,8 +45,11 @@ class Terms(Struct, frozen=True, kw_only=True):
     max_quantity: Callable[[str], Decimal | None]  # of one market order
 
 
-def entry_wants(line: Line, terms: Terms) -> Wants:
-    """Yield the entry order of the trade, as long as its decision is fresh."""
+def entry_wants(line: Line, terms: Terms, *, may_send: bool) -> Wants:
+    """Yield the entry order of the trade, as long as its decision is fresh.
+
+    Without `may_send` the account was not looked at since the start: the entry waits, and may lapse.
+    """
     trade = line.trade
     if trade is None or trade.adopted or trade.outcome:
         return
@@ -55,22 +58,23 @@ def entry_wants(line: Line, terms: Terms) -> Wants:
     if order is None:
         client_id = client_id_of(trade.trade_id, Purpose.ENTRY, 1)
         yield _lapse(line, client_id, 0 if line.exit_why else lapses_ms)
-        yield send(trade.wanted_ms, trade.trade_id, _entry_request(trade, client_id))
+        if may_send:
+            yield send(trade.wanted_ms, trade.trade_id, _entry_request(trade, client_id))
     elif order.state is State.RETRY:
-        again_ms = order.sent_ms + backoff_ms(_RESEND_MS, order.sends, _RESEND_LIMIT_MS)
+        again_ms = _again_ms(order)
         given_up = bool(line.exit_why) or order.sends >= _ENTRY_SENDS
         yield _lapse(line, order.client_id, again_ms if given_up else max(again_ms, lapses_ms))
-        yield send(again_ms, trade.trade_id, order.request)
+        if may_send:
+            yield send(again_ms, trade.trade_id, order.request)
 
 
 def naked_wants(line: Line, terms: Terms) -> Wants:
     """Yield the decision to close a position that cannot be protected."""
-    if line.exit_why or not line.exposure:
+    if line.trade is None or line.exit_why or not line.exposure:
         return
     if line.naked_ms is not None:
         yield _leave(line, line.naked_ms + terms.unprotected_limit_ms, "UNPROTECTED")
-    trade = line.trade
-    if trade is not None and trade.adopted and not terms.adopts:
+    if line.trade.adopted and not terms.adopts:
         yield _leave(line, 0, "UNEXPLAINED")
     stops = list(line.of(Purpose.STOP))
     refused = sum(order.status == "REFUSED" and order.code != -4130 for order in stops)
@@ -89,14 +93,15 @@ def exit_wants(line: Line, terms: Terms) -> Wants:
         if order.state in (State.SENT, State.LIVE):
             return
         if order.state is State.RETRY:
-            again_ms = order.sent_ms + backoff_ms(_RESEND_MS, order.sends, _RESEND_LIMIT_MS)
+            again_ms = _again_ms(order)
             yield send(again_ms, trade.trade_id, order.request)
             return
         if order.state is State.UNKNOWN:
             # Another one can only close as well: waiting longer would leave the position to the market.
             at_ms = max(at_ms, order.unknown_ms + terms.unprotected_limit_ms)
-        elif order.status == "REFUSED":
-            at_ms = max(at_ms, order.heard_ms + backoff_ms(SECOND_MS, attempt, _EXIT_RETRY_LIMIT_MS))
+        elif order.status != "FILLED":
+            first_ms = SECOND_MS if order.status == "REFUSED" else _RESEND_MS
+            at_ms = max(at_ms, order.heard_ms + backoff_ms(first_ms, attempt, _EXIT_RETRY_LIMIT_MS))
     most = terms.max_quantity(line.symbol)
     request = PlaceMarket(
         symbol=line.symbol,
@@ -118,7 +123,7 @@ def stop_wants(line: Line, terms: Terms) -> Wants:
     stops = list(line.of(Purpose.STOP))
     for order in stops:
         if order.state is State.RETRY:
-            again_ms = order.sent_ms + backoff_ms(_RESEND_MS, order.sends, _RESEND_LIMIT_MS)
+            again_ms = _again_ms(order)
             yield send(again_ms, trade.trade_id, order.request)
             return
         if not order.is_done:
@@ -148,7 +153,7 @@ def target_wants(line: Line, terms: Terms) -> Wants:
     targets = list(line.of(Purpose.TARGET))
     for order in targets:
         if order.state is State.RETRY:
-            again_ms = order.sent_ms + backoff_ms(_RESEND_MS, order.sends, _RESEND_LIMIT_MS)
+            again_ms = _again_ms(order)
             yield send(again_ms, trade.trade_id, order.request)
             return
         if not order.is_done or order.status in ("REFUSED", "FILLED"):
@@ -183,6 +188,11 @@ def drop_wants(line: Line) -> Wants:
 
 def _entry_request(trade: Trade, client_id: str) -> PlaceMarket:
     return PlaceMarket(symbol=trade.symbol, client_id=client_id, side=trade.side, quantity=trade.wanted)
+
+
+def _again_ms(order: Order) -> int:
+    """Return when what was certainly not executed is sent again."""
+    return order.heard_ms + backoff_ms(_RESEND_MS, order.sends, _RESEND_LIMIT_MS)
 
 
 def _lapse(line: Line, client_id: str, at_ms: int) -> Want:

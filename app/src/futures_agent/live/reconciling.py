@@ -114,6 +114,9 @@ def _judge_position(line: Line, snapshot: Snapshot, at_ms: int) -> None:
     found = next((each for each in snapshot.positions if each.symbol == line.symbol), None)
     amount = found.amount if found is not None else ZERO
     still = line.moved_ms < snapshot.taken_ms
+    if still:
+        line.steady_ms = line.seen_ms if line.seen_amount == amount else line.steady_ms
+        line.seen_amount, line.seen_ms = amount, snapshot.taken_ms
     if amount == line.exposure:
         line.difference = line.told = None
         if still:
@@ -129,16 +132,21 @@ def _judge_position(line: Line, snapshot: Snapshot, at_ms: int) -> None:
         return
     _accept(line, amount, found, at_ms)
     line.difference = line.told = None
-    line.equal_ms, line.ask_ms = snapshot.taken_ms, None
+    line.equal_ms = line.accepted_ms = snapshot.taken_ms
+    line.ask_ms = None
 
 
 def _even_out(line: Line, at_ms: int) -> None:
-    """Make the trade's size what the position is, where fills of others left it otherwise."""
-    if line.trade is None:
-        return
-    rest = line.trade.open_quantity - line.trade.side * line.exposure
-    if rest > 0:
-        line.trade.lose(rest, at_ms)
+    """Make the trades' sizes what the position is, where fills of others left them otherwise."""
+    for trade in (*line.trades, line.trade):
+        if trade is None:
+            continue
+        held = ZERO if trade.closed else trade.side * line.exposure
+        rest = trade.open_quantity - held
+        if rest > 0:
+            trade.lose(rest, at_ms)
+        elif rest < 0:
+            trade.find(-rest, trade.exit_price or trade.entry_price or ZERO, at_ms)
 
 
 def _accept(line: Line, amount: Decimal, found: PositionSeen | None, at_ms: int) -> None:

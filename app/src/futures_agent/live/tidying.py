@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from futures_agent.clock import SECOND_MS
 from futures_agent.exchange.orders import Cancel, CancelStop, OrderSeen
+from futures_agent.live.answers import ANSWER_LIMIT_MS
 from futures_agent.live.ids import Purpose, is_ours
 from futures_agent.live.line import Line
 from futures_agent.live.order import Order, State
@@ -11,7 +12,6 @@ from futures_agent.live.wants import Wants, backoff_ms, send
 
 _AGAIN_MS = SECOND_MS
 _AGAIN_LIMIT_MS = 8 * SECOND_MS
-_ANSWER_LIMIT_MS = 30 * SECOND_MS
 
 
 def tidying_wants(line: Line) -> Wants:
@@ -33,12 +33,12 @@ def tidying_wants(line: Line) -> Wants:
 def _is_left_over(line: Line, order: Order) -> bool:
     if order.purpose is Purpose.TARGET:
         return bool(line.exit_why) or order.side * line.exposure >= 0
-    if order.purpose is not Purpose.STOP or order.status != "NEW":
+    if order.purpose is not Purpose.STOP or order.status != "NEW" or order.leg:
         return False
     return order.side * line.exposure >= 0 or order is not line.stop
 
 
 def _when(cancelling: bool, cancel_ms: int, cancels: int) -> int:
     if cancelling:
-        return cancel_ms + _ANSWER_LIMIT_MS
+        return cancel_ms + ANSWER_LIMIT_MS
     return cancel_ms + backoff_ms(_AGAIN_MS, cancels, _AGAIN_LIMIT_MS) if cancels else 0

@@ -68,7 +68,6 @@ class Trade(Struct, kw_only=True):
     exit_reason: str = ""
     outcome: str = ""
     closed: bool = False
-    unprotected_reported: bool = False
 
     @property
     def open_quantity(self) -> Decimal:

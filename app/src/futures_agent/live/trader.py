@@ -40,6 +40,7 @@ from futures_agent.settings import Settings
 
 _log = logging.getLogger(__name__)
 _LONGEST_NAP_S = 0.5  # host seconds between two looks at timers, commands and the order to stop
+_ALIVE_EVERY_S = 1.0
 _STATUS_EVERY_S = 2.0
 _COMMANDS_EVERY_S = 0.5
 
@@ -80,7 +81,9 @@ class Trader:
         self.phase = "starting"
         self.reconciled = False
         self.started_ms = time.time_ns() // 1_000_000
+        self._hears_account = False
         self._warming = False
+        self._alive_mono = float("-inf")
         self._status_mono = self._commands_mono = float("-inf")
         self._stop_deadline_mono: float | None = None
 
@@ -106,13 +109,14 @@ class Trader:
     def is_idle(self) -> bool:
         """Whether nothing is under way and nothing waits: until time or the venue moves, nothing happens."""
         parts = self.parts
+        wanted_ms = parts.clerk.desk.reconcile_wanted_ms()
         return (
             self.phase == "trading"
             and self.reconciled
             and parts.inbox.is_empty
             and not parts.clerk.in_flight
             and not parts.audit.is_pending
-            and parts.clerk.desk.reconcile_wanted_ms() is None
+            and (wanted_ms is None or wanted_ms > parts.clock.now_ms())
             and not parts.rounds.is_busy
         )
 
@@ -134,7 +138,9 @@ class Trader:
             self._take(message)
         self.parts.clerk.settle()
         self._look_after()
-        if self.parts.heartbeat.is_working:
+        now_mono = time.monotonic()
+        if self.parts.heartbeat.is_working and now_mono - self._alive_mono >= _ALIVE_EVERY_S:
+            self._alive_mono = now_mono
             self.parts.reporter.alive()
 
     def _nap_s(self) -> float:
@@ -184,10 +190,8 @@ class Trader:
         if change.name != "user":
             return
         # Nothing tells what happened while it was down; and an audit that began before does not either.
-        self.reconciled = False
-        if change.up:
-            self.parts.heartbeat.mark("user")
-            self.parts.audit.ask()
+        self.reconciled, self._hears_account = False, change.up
+        self.parts.audit.ask()
 
     def _reconcile(self, taken: AuditTaken) -> None:
         clerk, now_ms = self.parts.clerk, self.parts.clock.now_ms()
@@ -195,7 +199,7 @@ class Trader:
             clerk.record(Happened(at_ms=now_ms, seen=payment))
         clerk.record(Reconciled(at_ms=now_ms, snapshot=taken.snapshot, fills=taken.fills))
         self.parts.audit.succeeded()
-        self.reconciled = not self.parts.audit.is_pending
+        self.reconciled = self._hears_account and not self.parts.audit.is_pending
         self.parts.heartbeat.mark("reconciled")
         clerk.settle()  # stops for what has none come before everything else
         if not self._warming:

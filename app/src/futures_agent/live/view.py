@@ -113,11 +113,15 @@ class AccountView:
     def awaits(self, symbol: str, high: float, low: float) -> bool:
         """Say whether a bar with that range must have ended the position though nobody has told so yet."""
         line = self._desk.lines.get(symbol)
-        if line is None or not line.exposure or line.exit_why:
+        if line is None:
+            return False
+        if any(order.unseen for order in line.orders.values()):
+            return True  # the venue says that it traded, and not yet at what price
+        if not line.exposure or line.exit_why:
             return False
         long = line.exposure > 0
         for order in line.orders.values():
-            if order.protects and isinstance(order.request, PlaceStop):
+            if isinstance(order.request, PlaceStop) and not order.is_done:
                 price = float(order.request.trigger_price)
                 if low <= price if long else high >= price:
                     return True

@@ -113,6 +113,9 @@ def _see(decider: Decider, tracker: Tracker, series: dict[Timeframe, Candles], c
         past[timeframe] = candles[is_past]
         now += [(timeframe, candle) for candle in candles[~is_past]]
     decider.warm(tracker, past)
+    for timeframe in series:  # what is still missing by now does not exist; what comes next is waited for
+        before = max(decider.anchor_ms - timeframe.ms, timeframe.last_closed_open(close_ms - 1))
+        tracker.last[timeframe] = max(tracker.last.get(timeframe, before), before)
     for timeframe, candle in now:
         tracker.take(timeframe, candle)
 

@@ -13,7 +13,13 @@ from typing import Any
 from futures_agent.simulator.trading.account import Account
 from futures_agent.simulator.trading.events import plain
 from futures_agent.simulator.trading.exchange import Exchange
-from futures_agent.simulator.trading.margin import ISOLATED, AccountMargin, PositionMargin, order_margin
+from futures_agent.simulator.trading.margin import (
+    ISOLATED,
+    AccountMargin,
+    PositionMargin,
+    order_margin,
+    order_values,
+)
 from futures_agent.simulator.trading.records import ZERO, Position
 
 _TOTALS_ASSET = "USDT"  # with single-asset margin, totals tell this asset alone
@@ -208,14 +214,8 @@ class AccountDocuments:
 
     def _orders_margin(self, position: Position) -> Decimal:
         mark = self._exchange.mark_price(position.symbol)
-        return sum(
-            (
-                order_margin(self._account, order, mark)
-                for order in self._account.orders_of(position.symbol)
-                if order.position_side == position.side
-            ),
-            ZERO,
-        )
+        orders = self._account.orders_of(position.symbol, position.side)
+        return order_margin(self._account, position.symbol, position.side, order_values(orders, mark), mark)
 
     def _max_notional(self, symbol: str) -> str:
         brackets = self._exchange.state.brackets

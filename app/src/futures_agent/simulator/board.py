@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.trading.account import Account, Restriction
 from futures_agent.simulator.trading.exchange import Exchange
 from futures_agent.simulator.trading.records import AlgoOrder, Fill, Order, Position
 from futures_agent.simulator.venue import Venue
@@ -47,6 +47,7 @@ class AccountRow(Struct, frozen=True, kw_only=True):
     key: str
     hedge_mode: bool
     can_trade: bool
+    restrictions: dict[str, Restriction]  # by symbol, empty for every one; in force
     balances: list[BalanceRow]
     positions: list[PositionRow]
     orders: list[Order]
@@ -101,6 +102,11 @@ def account_row(exchange: Exchange, account: Account) -> AccountRow:
         key=account.key,
         hedge_mode=account.dual_side,
         can_trade=account.can_trade,
+        restrictions={
+            symbol: each
+            for symbol, each in account.restrictions.items()
+            if each.until_ms is None or exchange.now_ms < each.until_ms
+        },
         balances=[_balance(exchange, account, asset) for asset in sorted(account.wallets)],
         positions=[_position(exchange, account, position) for position in account.held()],
         orders=list(account.open_orders.values()),

@@ -13,7 +13,7 @@ from futures_agent.market.timeframe import Timeframe
 from futures_agent.simulator.fault_plan import Act, Entry
 from futures_agent.simulator.jump import JumpedCandles
 from futures_agent.simulator.refusal import VenueError
-from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.trading.account import Account, Restriction
 from futures_agent.simulator.trading.records import OrderRequest
 
 if TYPE_CHECKING:
@@ -45,21 +45,79 @@ class ContractStatus(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=
         venue.exchange.set_status(self.symbol, self.status, venue.exchange.now_ms)
 
 
-class TickSize(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The tick of a contract becomes 10**-decimals."""
+class GridChange(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tick of a contract, or the step of its quantities, becomes 10**-decimals; precisions stay."""
 
-    how: Literal["tick size"] = "tick size"
+    how: Literal["tick size", "step size"]
     symbol: str
     decimals: Annotated[int, Meta(ge=0, le=8)]
 
     def do(self, venue: Venue) -> None:
         venue.exchange.status(self.symbol)
         listing = venue.market.listings[self.symbol]
-        venue.market.listings[self.symbol] = replace(
-            listing,
-            grid=replace(listing.grid, price=self.decimals),
-            price_precision=max(self.decimals, listing.price_precision),
-        )
+        if self.how == "tick size":
+            changed = replace(
+                listing,
+                grid=replace(listing.grid, price=self.decimals),
+                price_precision=max(self.decimals, listing.price_precision),
+            )
+        else:
+            changed = replace(
+                listing,
+                grid=replace(listing.grid, volume=self.decimals),
+                quantity_precision=max(self.decimals, listing.quantity_decimals),
+            )
+        venue.market.listings[self.symbol] = changed
+
+
+class ContractLimits(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of a contract that exchangeInfo tells become others; those not told stay."""
+
+    how: Literal["contract limits"] = "contract limits"
+    symbol: str
+    max_orders: Annotated[int, Meta(ge=1)] | None = None
+    max_amendments: Annotated[int, Meta(ge=0)] | None = None
+    market_take_bound: Decimal | None = None
+    trigger_protect: Decimal | None = None
+    liquidation_fee: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("market_take_bound", "trigger_protect", "liquidation_fee"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share < 1:
+                raise ValueError(f"`{name}` {share} is a share, at least 0 and below 1")
+
+    def do(self, venue: Venue) -> None:
+        venue.exchange.status(self.symbol)
+        names = ("max_orders", "max_amendments", "market_take_bound", "trigger_protect", "liquidation_fee")
+        told = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        venue.market.listings[self.symbol] = replace(venue.market.listings[self.symbol], **told)
+
+
+class AccountRestricted(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An account may only reduce what it holds, in one contract or all (empty), for a while or until lifted.
+
+    Attributes
+    ----------
+    how : str
+        `reduce only`: orders that are not bound to reduce are refused with `code`; with -4107 only those
+        that would enlarge a position. `cooling off`: the same with -4192. `unrestricted` lifts either.
+    """
+
+    how: Literal["reduce only", "cooling off", "unrestricted"]
+    key: str = ""
+    symbol: str = ""
+    code: Literal[-4401, -4400, -4189, -4107, -4106, -4105] = -4401
+    until_ms: int | None = None
+
+    def do(self, venue: Venue) -> None:
+        if self.symbol:
+            venue.exchange.status(self.symbol)
+        restriction = None
+        if self.how != "unrestricted":
+            restriction = Restriction(-4192 if self.how == "cooling off" else self.code, self.until_ms)
+        account = account_of(venue, self.key)
+        venue.exchange.restrict(account, self.symbol, restriction, venue.exchange.now_ms)
 
 
 class FundingInterval(VenueAct, frozen=True, kw_only=True, forbid_unknown_fields=True):

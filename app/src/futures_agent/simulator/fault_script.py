@@ -10,24 +10,28 @@ import msgspec
 from futures_agent.clock import SECOND_MS, parse_utc
 from futures_agent.errors import Refuse
 from futures_agent.simulator.fault_acts import (
+    AccountRestricted,
     ConnectionsLost,
+    ContractLimits,
     ContractStatus,
     ForcedClose,
     ForeignOrder,
     FundingInterval,
+    GridChange,
     ListenKeyExpired,
     MarkOffset,
     PriceJump,
-    TickSize,
 )
 from futures_agent.simulator.fault_orders import OrderFault
 from futures_agent.simulator.fault_plan import Planned
+from futures_agent.simulator.fault_store import StaleStatus, StoreLag
 from futures_agent.simulator.fault_streams import CandlesMissing, StreamFault
-from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault, StoreLag
+from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault
 
 FAULT_KINDS: tuple[type[Planned], ...] = (
     Fault,
     StoreLag,
+    StaleStatus,
     ClockSkew,
     EngineDelay,
     StreamFault,
@@ -37,8 +41,10 @@ FAULT_KINDS: tuple[type[Planned], ...] = (
     OrderFault,
     ForcedClose,
     ForeignOrder,
+    AccountRestricted,
     ContractStatus,
-    TickSize,
+    ContractLimits,
+    GridChange,
     FundingInterval,
     MarkOffset,
     PriceJump,

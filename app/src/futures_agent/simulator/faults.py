@@ -18,52 +18,21 @@ from futures_agent.simulator.refusal import refusal
 
 EXCHANGE_INFO, KLINES = "/fapi/v1/exchangeInfo", "/fapi/v1/klines"
 _ORDER_PATHS = frozenset(("/fapi/v1/order", "/fapi/v1/algoOrder", "/fapi/v1/batchOrders"))
-_BANNED = (
-    "Way too much request weight used; IP banned until {until}. "
-    "Please use the websocket for live updates to avoid bans."
-)
-_TOO_MANY = (
-    "Too many requests; current limit is {limit} requests per minute. "
-    "Please use the websocket for live updates to avoid polling the API."
-)
-_TIMED_OUT = (
-    "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
-)
-_UNEXPLAINED = "An unknown error occured while processing the request."
-_UNKNOWN = "Unknown error, please check your request or try again later."
-_INTERNAL = "Internal error; unable to process your request. Please try again."
-_THROTTLED = (
-    "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. "
-    "Please try again."
-)
-# What the exchange says with each status (code, text); a status missing here gets an HTML page, as
-# gateways and firewalls send them.
-_TEXTS = {
-    408: (-1007, _TIMED_OUT),
-    418: (-1003, _BANNED),
-    429: (-1003, _TOO_MANY),
-    500: (-1000, _UNEXPLAINED),
-    503: (-1001, _INTERNAL),
-}
+# The exchange's code with each status; a status missing here gets an HTML page, as gateways and
+# firewalls send them.
+_CODE_OF = {408: -1007, 418: -1003, 429: -1003, 500: -1000, 503: -1001}
 # The code beside the text of the first two is not documented: clients must go by the text.
 _NAMED: dict[str, tuple[int, int, str]] = {
-    "unknown error": (503, -1000, _UNKNOWN),
+    "unknown error": (503, -1000, "Unknown error, please check your request or try again later."),
     "service unavailable": (503, -1001, "Service Unavailable."),
-    "internal error": (503, -1001, _INTERNAL),
-    "throttled": (503, -1008, _THROTTLED),
-    "timed out": (408, -1007, _TIMED_OUT),
+    "internal error": (503, -1001, str(refusal(-1001))),
+    "throttled": (503, -1008, str(refusal(-1008))),
+    "timed out": (408, -1007, str(refusal(-1007))),
     "gateway": (504, 0, ""),
     "firewall": (403, 0, ""),
 }
-# Codes that no request of its own brings about, whatever it asks (status, text).
-_ONLY_BY_FAULT = {
-    -1000: (400, _UNEXPLAINED),
-    -1001: (503, _INTERNAL),
-    -1006: (400, "An unexpected response was received from the message bus. Execution status unknown."),
-    -1007: (408, _TIMED_OUT),
-    -1008: (503, _THROTTLED),
-    -1015: (429, str(refusal(-1015, 1200, "MINUTE"))),
-}
+# What stands in the texts of codes that are ordered as faults.
+_VALUES: dict[int, tuple[object, ...]] = {-1003: (2400,), -1015: (1200, "MINUTE")}
 # Faults that can come before the request is carried out, or after it, by choice.
 _EITHER = frozenset(("refused", "unknown error", "timed out", "gateway", "silence", "reset"))
 _NEVER_EXECUTED = frozenset(("service unavailable", "internal error", "throttled", "firewall", "limited"))
@@ -77,10 +46,11 @@ def exchange_error(code: int, text: str) -> bytes:
 
 def refusal_body(status: int, *, limit: int, until_ms: int) -> bytes:
     """Return the exchange's body for `status`; `limit` (weight per minute) and `until_ms` go into it."""
-    if status not in _TEXTS:
+    if status not in _CODE_OF:
         return f"<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>".encode()
-    code, text = _TEXTS[status]
-    return exchange_error(code, text.format(limit=limit, until=until_ms))
+    code, banned = _CODE_OF[status], status == 418
+    values = (until_ms if banned else limit,) if code == -1003 else ()
+    return exchange_error(code, str(refusal(code, *values, other=banned)))
 
 
 @dataclass(frozen=True)
@@ -266,57 +236,6 @@ class Fault(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return document
 
 
-# Queries that read the store of orders rather than the matching engine; it can lag behind.
-_STORE_PATHS = frozenset(
-    f"/fapi/v1/{name}"
-    for name in (
-        "order openOrder openOrders allOrders algoOrder openAlgoOrders allAlgoOrders userTrades".split()
-    )
-)
-
-
-class StoreLag(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Queries do not know orders, conditional orders and trades younger than `lag_ms` of venue time."""
-
-    how: Literal["store lag"] = "store lag"
-    count: Annotated[int, Meta(ge=1)] | None = None
-    path: str = ""
-    key: str = ""
-    lag_ms: Annotated[int, Meta(ge=1)] = 3_000
-
-    def hits(self, asked: Asked) -> bool:
-        """Say whether a request may be answered from the store that lags."""
-        return (
-            asked.method == "GET"
-            and asked.path in _STORE_PATHS
-            and self.path in ("", asked.path)
-            and self.key in ("", asked.api_key)
-        )
-
-    def hides(self, body: bytes, now_ms: int) -> bool:
-        """Say whether the true answer `body` tells something too young."""
-        told = json.loads(body)
-        return any(self._too_young(row, now_ms) for row in (told if isinstance(told, list) else [told]))
-
-    def without(self, body: bytes, now_ms: int) -> bytes:
-        """Return the true answer `body` without what is too young.
-
-        Raises
-        ------
-        VenueError
-            -2013 where that is all it tells.
-        """
-        told = json.loads(body)
-        if not isinstance(told, list):
-            raise refusal(-2013)
-        kept = [row for row in told if not self._too_young(row, now_ms)]
-        return json.dumps(kept, ensure_ascii=False).encode()
-
-    def _too_young(self, row: dict[str, Any], now_ms: int) -> bool:
-        created_ms = row.get("createTime", row.get("time", 0))
-        return now_ms - int(created_ms) < self.lag_ms
-
-
 class ClockSkew(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The time that the venue tells, and holds timestamps against, is off by `skew_ms` (> 0: ahead)."""
 
@@ -333,10 +252,7 @@ class EngineDelay(Spell, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def _refusal_by(code: int) -> tuple[int, int, str]:
-    if code in _ONLY_BY_FAULT:
-        status, text = _ONLY_BY_FAULT[code]
-        return status, code, text
-    told = refusal(code)
+    told = refusal(code, *_VALUES.get(code, ()))
     return told.status, code, str(told)
 
 

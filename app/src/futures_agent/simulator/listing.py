@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from math import floor, log10
 from typing import Any
 
@@ -27,6 +28,18 @@ class Listing:
         Decimals of the tick (10**-price), of the step (10**-volume) and of turnover.
     price_precision : int
         Decimals in which prices are written; at least those of the tick.
+    quantity_precision : int, optional
+        Decimals that quantities may have; at least those of the step, and as many unless told.
+    max_orders, max_amendments : int
+        Open orders of one account in the contract, and changes of one order.
+    market_take_bound, trigger_protect : Decimal
+        How far, as shares, the market may be from the mark price for an order at market, and the mark from
+        the last price for a protected conditional order to trigger.
+    liquidation_fee : Decimal
+        Share of the notional.
+    stop_multiplier : Decimal
+        Trigger prices lie between the mark price times this, and divided by it. The exchange documents the
+        refusal (-4210, -4211) but no bound; this one leaves room for any stop that makes sense.
     """
 
     symbol: str
@@ -38,6 +51,13 @@ class Listing:
     contract_type: str = "PERPETUAL"
     underlying_type: str = "COIN"
     delivery_ms: int = NEVER_DELIVERED_MS
+    quantity_precision: int | None = None
+    max_orders: int = 200
+    max_amendments: int = 10_000
+    market_take_bound: Decimal = Decimal("0.05")
+    trigger_protect: Decimal = Decimal("0.0500")
+    liquidation_fee: Decimal = Decimal("0.012500")
+    stop_multiplier: Decimal = Decimal(5)
 
     @property
     def pair(self) -> str:
@@ -50,6 +70,11 @@ class Listing:
     @property
     def base_asset(self) -> str:
         return self.pair.removesuffix(self.quote_asset)
+
+    @property
+    def quantity_decimals(self) -> int:
+        """Decimals that quantities may have, before the step is asked for."""
+        return self.grid.volume if self.quantity_precision is None else self.quantity_precision
 
     def status_at(self, now_ms: int) -> str:
         """Return the state of the contract: before its first day it waits to be traded."""
@@ -71,15 +96,15 @@ class Listing:
             "quoteAsset": self.quote_asset,
             "marginAsset": self.quote_asset,
             "pricePrecision": self.price_precision,
-            "quantityPrecision": self.grid.volume,
+            "quantityPrecision": self.quantity_decimals,
             "baseAssetPrecision": 8,
             "quotePrecision": 8,
             "underlyingType": self.underlying_type,
             "underlyingSubType": ["Crypto"] if self.underlying_type == "COIN" else ["Stock"],
-            "triggerProtect": "0.0500",
-            "liquidationFee": "0.012500",
-            "marketTakeBound": "0.05",
-            "maxMoveOrderLimit": 10000,
+            "triggerProtect": f"{self.trigger_protect:f}",
+            "liquidationFee": f"{self.liquidation_fee:f}",
+            "marketTakeBound": f"{self.market_take_bound:f}",
+            "maxMoveOrderLimit": self.max_amendments,
             "filters": self._filters(),
             "orderTypes": [
                 "LIMIT",
@@ -115,7 +140,7 @@ class Listing:
                 "maxQty": str(-(-largest // 8)),
                 "stepSize": step,
             },
-            {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+            {"filterType": "MAX_NUM_ORDERS", "limit": self.max_orders},
             {"filterType": "MIN_NOTIONAL", "notional": _MIN_NOTIONAL.get(self.base_asset, "5")},
             {
                 "filterType": "PERCENT_PRICE",

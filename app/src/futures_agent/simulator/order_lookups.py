@@ -11,6 +11,7 @@ from futures_agent.simulator.parameters import Parameters
 from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.rest_signed import Call
 from futures_agent.simulator.trading.records import AlgoOrder, Order
+from futures_agent.simulator.trading.retention import find_algo, find_order
 
 LARGEST_LIMIT = 1000
 WINDOW_MS = 7 * DAY_MS  # the longest stretch of time that one query spans
@@ -46,16 +47,9 @@ def order_of(call: Call, params: Parameters) -> Order | None:
     """
     symbol = listing_of(call, params).symbol
     order_id, client_id = params.whole("orderId"), params.client_id("origClientOrderId")
-    if order_id is not None:
-        return call.account.orders.get((symbol, order_id))
-    if client_id is None:
+    if order_id is None and client_id is None:
         raise either_needed("origClientOrderId", "orderId")
-    named = (
-        order
-        for order in reversed(call.account.orders.values())
-        if order.symbol == symbol and order.client_order_id == client_id
-    )
-    return next(named, None)
+    return find_order(call.account, symbol, call.now_ms, order_id=order_id, client_order_id=client_id)
 
 
 def algo_of(call: Call) -> AlgoOrder | None:
@@ -67,17 +61,14 @@ def algo_of(call: Call) -> AlgoOrder | None:
         -1102 where neither was sent.
     """
     algo_id, client_id = call.params.whole("algoId"), call.params.client_id("clientAlgoId")
-    if algo_id is not None:
-        return call.account.algos.get(algo_id)
-    if client_id is None:
+    if algo_id is None and client_id is None:
         raise either_needed("algoId", "clientAlgoId")
-    named = (algo for algo in reversed(call.account.algos.values()) if algo.client_algo_id == client_id)
-    return next(named, None)
+    return find_algo(call.account, call.now_ms, algo_id=algo_id, client_algo_id=client_id)
 
 
 def either_needed(first: str, second: str) -> VenueError:
     """Return the refusal of a request that names nothing by either parameter."""
-    return VenueError(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
+    return refusal(-1102, first, second, other=True)
 
 
 def limit_of(params: Parameters, usual: int, largest: int = LARGEST_LIMIT) -> int:

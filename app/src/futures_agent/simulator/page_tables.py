@@ -57,6 +57,9 @@ def _account(account: AccountRow) -> str:
     traits = "hedge mode" if account.hedge_mode else "one-way mode"
     if not account.can_trade:
         traits += ", may not trade"
+    for symbol, restriction in account.restrictions.items():
+        until = f" until {_time(restriction.until_ms)}" if restriction.until_ms else ""
+        traits += f", may only reduce {escape(symbol)} ({restriction.code}){until}".replace("  ", " ")
     shown = f" <span>last {len(account.fills)} of {account.fills_in_all:,}</span>" if account.fills else ""
     return "".join(
         [

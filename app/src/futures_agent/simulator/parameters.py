@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
+from sys import intern
 from urllib.parse import parse_qsl
 
 from futures_agent.simulator.refusal import refusal
@@ -48,7 +49,8 @@ class Parameters(Mapping[str, str]):
         for pairs in parts:
             if len(dict(pairs)) < len(pairs):
                 raise refusal(-1101)
-        self._values = dict(parts[1]) | dict(parts[0])
+        # Orders keep what is told here, for long, and most of it is told again and again.
+        self._values = {name: intern(value) for pairs in reversed(parts) for name, value in pairs}
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> Parameters:

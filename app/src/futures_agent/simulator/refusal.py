@@ -8,9 +8,16 @@ from __future__ import annotations
 # `{}` takes the values given to `refusal`, in order.
 _TEXTS = {
     -1000: "An unknown error occured while processing the request.",
+    -1001: "Internal error; unable to process your request. Please try again.",
+    -1003: "Too many requests; current limit is {} requests per minute. "
+    "Please use the websocket for live updates to avoid polling the API.",
     -1006: "An unexpected response was received from the message bus. Execution status unknown.",
+    -1007: "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+    -1008: "Request throttled by system-level protection. "
+    "Reduce-only/close-position orders are exempt. Please try again.",
     -1013: "INVALID_MESSAGE.",
     -1015: "Too many new orders; current limit is {} orders per {}.",
+    -1021: "Timestamp for this request is outside of the recvWindow.",
     -1022: "Signature for this request is not valid.",
     -1023: "Start time is greater than end time.",
     -1100: "Illegal characters found in parameter '{}'; legal range is '{}'.",
@@ -57,6 +64,7 @@ _TEXTS = {
     -4014: "Price not increased by tick size.",
     -4015: "Client order id length should not be more than 36 chars",
     -4016: "Price is higher than mark price multiplier cap.",
+    -4021: "{} is not valid depth limit",
     -4023: "Qty not increased by step size.",
     -4024: "Price is lower than mark price multiplier floor.",
     -4028: "Leverage {} is not valid",
@@ -74,6 +82,7 @@ _TEXTS = {
     -4062: "Invalid or improper reduceOnly value.",
     -4067: "Position side cannot be changed if there exists open orders.",
     -4068: "Position side cannot be changed if there exists position.",
+    -4082: "Invalid number of batch place orders: {}",
     # Text not documented, from here to -4107.
     -4105: "Only reduceOnly orders are allowed for this account.",
     -4106: "Only reduceOnly orders are allowed for this symbol.",
@@ -105,6 +114,7 @@ _TEXTS = {
     -4509: "Time in Force (TIF) GTE can only be used with open positions. "
     "Please ensure that positions are available.",
     -4531: "Position mode cannot be changed: its synchronisation is blocked.",  # text not documented
+    -5000: "Path {}, Method {} is invalid",
     -5021: "Due to the order could not be filled immediately, the FOK order has been rejected.",
     -5022: "Due to the order could not be executed as maker, the Post Only order will be rejected.",
     -5024: "Symbol is not in trading status. Order amendment is not permitted.",
@@ -119,8 +129,25 @@ _TEXTS = {
     -5043: "A pending modification already exists for this order.",
     -5047: "Failed to modify the order: the original order is not reduce-only.",
 }
+# What is said with some codes in another case.
+_OTHER_TEXTS = {
+    -1003: "Way too much request weight used; IP banned until {}. "
+    "Please use the websocket for live updates to avoid bans.",
+    -1021: "Timestamp for this request was {}ms ahead of the server's time.",
+    -1102: "Param '{}' or '{}' must be sent, but both were empty/null!",
+    -1130: "parameter '{}' is invalid.",  # of statistics
+}
+_STATUS = {
+    -1001: 503,
+    -1003: 429,
+    -1007: 408,
+    -1008: 503,
+    -1015: 429,
+    -2014: 401,
+    -2015: 401,
+    -5000: 404,
+}
 CODES = frozenset(_TEXTS)
-_STATUS = {-1015: 429, -2014: 401, -2015: 401}
 
 
 class VenueError(Exception):
@@ -132,6 +159,15 @@ class VenueError(Exception):
         self.status = status
 
 
-def refusal(code: int, *values: object) -> VenueError:
-    """Return the refusal of that code in the exchange's words; `values` go into its text, in order."""
-    return VenueError(code, _TEXTS[code].format(*values), status=_STATUS.get(code, 400))
+def refusal(code: int, *values: object, other: bool = False) -> VenueError:
+    """Return the refusal of that code in the exchange's words.
+
+    Parameters
+    ----------
+    values : objects
+        Go into its text, in order.
+    other : bool
+        Its second text, where it has two.
+    """
+    text = (_OTHER_TEXTS if other else _TEXTS)[code]
+    return VenueError(code, text.format(*values), status=_STATUS.get(code, 400))

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from futures_agent.simulator.fault_store import StoreLag
 from futures_agent.simulator.fault_streams import CandlesMissing
-from futures_agent.simulator.faults import Asked, Fault, StoreLag, exchange_error, refusal_body
+from futures_agent.simulator.faults import Asked, Fault, exchange_error, refusal_body
 from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.venue import Venue
 from futures_agent.simulator.weights import Verdict, WeightLimiter
@@ -153,7 +154,7 @@ def _perform(
     """Return status and body of the true answer, as far as the venue's store knows it."""
     try:
         if endpoint is None:
-            raise VenueError(-5000, f"Path {asked.path}, Method {asked.method} is invalid", status=404)
+            raise refusal(-5000, asked.path, asked.method)
         venue.advance(now_ms)
         body = endpoint.perform(venue, sent, now_ms, headers)
         return 200, _as_known(venue, asked, body, now_ms)

@@ -19,7 +19,7 @@ from futures_agent.simulator.rest_signed import (
     weighs_by_symbol,
 )
 from futures_agent.simulator.trading.admission import require_trading
-from futures_agent.simulator.trading.filters import check_algo, filters_of
+from futures_agent.simulator.trading.filters import check_algo, check_trigger_price, filters_of
 from futures_agent.simulator.trading.retention import KEPT_MS, remembers
 
 _USUAL_LIMIT = 500
@@ -32,9 +32,9 @@ def place_algo(call: Call) -> dict[str, Any]:
     request = read_algo(call.params, listing, call.account, call.now_ms, quote)
     reducing = is_reducing(request)
     require_trading(exchange.state, listing.symbol, opening=not reducing)
-    check_algo(
-        request, filters_of(listing), mark_price=exchange.mark_price(listing.symbol), reducing=reducing
-    )
+    mark_price = exchange.mark_price(listing.symbol)
+    check_algo(request, filters_of(listing), mark_price=mark_price, reducing=reducing)
+    check_trigger_price(request, listing, mark_price)
     return algo_answer(exchange.place_algo(call.account, request, call.now_ms))
 
 
@@ -61,7 +61,7 @@ def cancel_all_algos(call: Call) -> dict[str, Any]:
 def query_algo(call: Call) -> dict[str, Any]:
     """Answer one conditional order, whatever became of it."""
     algo = algo_of(call)
-    if algo is None or not remembers(algo, call.now_ms):
+    if algo is None:
         raise refusal(-2013)
     return algo_details(algo)
 
@@ -80,9 +80,7 @@ def open_algos(call: Call) -> list[dict[str, Any]]:
 def all_algos(call: Call) -> list[dict[str, Any]]:
     """Answer a page of the conditional orders of one contract."""
     symbol = listing_of(call).symbol
-    algos = [
-        algo for algo in call.account.algos.values() if algo.symbol == symbol and remembers(algo, call.now_ms)
-    ]
+    algos = [algo for algo in call.account.algos.of(symbol) if remembers(algo, call.now_ms)]
     page = paged(
         call,
         algos,

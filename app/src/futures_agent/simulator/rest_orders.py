@@ -7,6 +7,7 @@ from typing import Any
 
 from futures_agent.simulator.order_documents import acknowledgement, order_answer, order_details
 from futures_agent.simulator.order_lookups import (
+    either_needed,
     listing_of,
     order_of,
     paged,
@@ -14,7 +15,7 @@ from futures_agent.simulator.order_lookups import (
 )
 from futures_agent.simulator.order_requests import ORDER_NAMES, is_reducing, read_order, read_side
 from futures_agent.simulator.parameters import Parameters
-from futures_agent.simulator.refusal import VenueError, refusal
+from futures_agent.simulator.refusal import refusal
 from futures_agent.simulator.rest_prices import best_prices
 from futures_agent.simulator.rest_signed import (
     Access,
@@ -25,7 +26,7 @@ from futures_agent.simulator.rest_signed import (
     weighs,
     weighs_by_symbol,
 )
-from futures_agent.simulator.trading.admission import require_trading
+from futures_agent.simulator.trading.admission import require_permission, require_trading
 from futures_agent.simulator.trading.filters import check_amendment, check_order, filters_of
 from futures_agent.simulator.trading.records import ZERO, Order, OrderRequest
 from futures_agent.simulator.trading.retention import KEPT_MS, remembers
@@ -50,7 +51,7 @@ def place_batch(call: Call) -> list[Any]:
     call.params.needed("batchOrders")
     orders = call.params.listed("batchOrders") or []
     if not 1 <= len(orders) <= _MOST_IN_BATCH:
-        raise VenueError(-4082, f"Invalid number of batch place orders: {len(orders)}")
+        raise refusal(-4082, len(orders))
     return [outcome(lambda sent: _place(call, _element(sent)), order) for order in orders]
 
 
@@ -72,6 +73,7 @@ def modify_order(call: Call) -> dict[str, Any]:
     exchange, listing = call.venue.exchange, listing_of(call)
     if exchange.status(order.symbol) != "TRADING":
         raise refusal(-5024)
+    require_permission(exchange.state, call.account, order, opening=True)
     quantity, price = quantity or ZERO, price or ZERO
     check_amendment(side, quantity, price, filters_of(listing), exchange.mark_price(order.symbol))
     changed = exchange.modify(
@@ -97,9 +99,7 @@ def cancel_batch(call: Call) -> list[Any]:
     name = "orderIdList" if call.params.get("orderIdList") is not None else "origClientOrderIdList"
     ids = call.params.listed(name)
     if ids is None:
-        raise VenueError(
-            -1102, "Param 'origClientOrderIdList' or 'orderIdList' must be sent, but both were empty/null!"
-        )
+        raise either_needed("origClientOrderIdList", "orderIdList")
     if not 1 <= len(ids) <= _MOST_CANCELLED:
         raise refusal(-1130, name)
     one = name.removesuffix("List")
@@ -119,7 +119,7 @@ def arm_countdown(call: Call) -> dict[str, str]:
 def query_order(call: Call) -> dict[str, Any]:
     """Answer one order, open or not."""
     order = order_of(call, call.params)
-    if order is None or not remembers(order, call.now_ms):
+    if order is None:
         raise refusal(-2013)
     return _details(call, order)
 
@@ -142,11 +142,8 @@ def open_orders(call: Call) -> list[dict[str, Any]]:
 def all_orders(call: Call) -> list[dict[str, Any]]:
     """Answer a page of the orders of one contract or of all, whatever became of them."""
     symbol = symbol_if_sent(call)
-    orders = [
-        order
-        for order in call.account.orders.values()
-        if symbol in (None, order.symbol) and remembers(order, call.now_ms)
-    ]
+    orders = call.account.orders.values() if symbol is None else call.account.orders.of(symbol)
+    orders = [order for order in orders if remembers(order, call.now_ms)]
     page = paged(
         call,
         orders,

@@ -16,7 +16,7 @@ from futures_agent.clock import DAY_MS, MINUTE_MS
 from futures_agent.market.sentiment import Statistic
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.simulator.noise import uniform
-from futures_agent.simulator.refusal import VenueError, refusal
+from futures_agent.simulator.refusal import refusal
 from futures_agent.simulator.rest import Endpoint, Params, mandatory, whole_number
 from futures_agent.simulator.venue import Venue
 
@@ -122,7 +122,7 @@ def depth(venue: Venue, params: Params, now_ms: int) -> bytes:
     symbol = _known(venue, mandatory(params, "symbol"))
     limit = whole_number(params, "limit") or _DEFAULT_DEPTH
     if limit not in _DEPTH_WEIGHTS:
-        raise VenueError(-4021, f"{limit} is not valid depth limit")
+        raise refusal(-4021, limit)
     listing, best = venue.market.listings[symbol], book_ticker(venue, symbol, now_ms)
     tick = Decimal(1).scaleb(-listing.grid.price)
 

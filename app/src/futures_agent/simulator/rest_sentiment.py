@@ -14,7 +14,7 @@ import numpy as np
 
 from futures_agent.clock import DAY_MS
 from futures_agent.market.sentiment import PERIODS_MS, Statistic
-from futures_agent.simulator.refusal import VenueError, refusal
+from futures_agent.simulator.refusal import refusal
 from futures_agent.simulator.rest import Endpoint, Params, mandatory, whole_number
 from futures_agent.simulator.venue import FUNDING_POOL, STATISTICS_POOL, Venue
 
@@ -82,7 +82,7 @@ def _statistic(statistic: Statistic) -> Callable[[Venue, Params, int], bytes]:
         limit = _limit(params, STATISTICS_LIMIT, STATISTICS_LARGEST)
         start_ms, end_ms = _bounds(params)
         if start_ms is not None and start_ms < now_ms - KEPT_MS:
-            raise VenueError(-1130, "parameter 'startTime' is invalid.")
+            raise refusal(-1130, "startTime", other=True)
         # A start alone is ignored, as a client must not count on it; the last rows are answered.
         first_ms = now_ms - KEPT_MS if start_ms is None or end_ms is None else start_ms
         first_ms = max(first_ms, venue.market.listings[symbol].onboard_ms)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar
 
 import msgspec
 
+from futures_agent.simulator.fault_store import StaleStatus, is_of_positions
 from futures_agent.simulator.parameters import Parameters
 from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.rest import Params, Sent
@@ -111,10 +112,32 @@ class AccountEndpoint:
             venue.advance(now_ms)
             counts = venue.order_counts.admit(account.account_id, self.orders, now_ms)
             params.check_names(_SIGNED | set(self.reads.split()))
-            document = self.answer(Call(venue, account, params, now_ms))
+            document = self._told(Call(venue, account, params, now_ms))
         if any(self.orders):
             headers.update(counts)
         return msgspec.json.encode(document)
+
+    def _told(self, call: Call) -> Any:
+        """Return the answer, or what a store that lags behind takes for it."""
+        if self.method != "GET":
+            return self.answer(call)
+        true, stale = _attempt(self.answer, call), []
+
+        def strikes(fault: StaleStatus) -> bool:
+            if not fault.hits(self.path, call.account.key):
+                return False
+            past = call.venue.history.account_at(
+                call.account, call.now_ms - fault.lag_ms, positions=is_of_positions(self.path)
+            )
+            if past is None:
+                return False
+            stale.append(_attempt(self.answer, replace(call, account=past)))
+            return bool(stale[-1] != true)
+
+        told = stale[-1] if call.venue.faults.engage(StaleStatus, call.now_ms, strikes) else true
+        if isinstance(told, VenueError):
+            raise told
+        return told
 
     def _account(self, venue: Venue, key: str | None) -> Account:
         if not key:
@@ -143,6 +166,14 @@ class AccountEndpoint:
             raise refusal(-1022)
         if self.matches:
             check_engine_time(timestamp_ms, window_ms, told_ms + venue.engine_delay_ms(now_ms))
+
+
+def _attempt(answer: Callable[[Call], Any], call: Call) -> Any:
+    """Return the answer, or the refusal."""
+    try:
+        return answer(call)
+    except VenueError as refused:
+        return refused
 
 
 def outcome(action: Callable[[T], Any], one: T) -> Any:

@@ -18,7 +18,7 @@ from urllib.parse import unquote_plus
 
 from futures_agent.clock import SECOND_MS
 from futures_agent.errors import Refuse
-from futures_agent.simulator.refusal import VenueError, refusal
+from futures_agent.simulator.refusal import refusal
 from futures_agent.simulator.trading.config import AccountConfig
 
 if TYPE_CHECKING:
@@ -139,10 +139,9 @@ def check_time(timestamp_ms: int, recv_window_ms: int, now_ms: int) -> None:
         -1021, with the text of the side on which the timestamp lies.
     """
     if timestamp_ms >= now_ms + _AHEAD_MS:
-        text = f"Timestamp for this request was {_AHEAD_MS}ms ahead of the server's time."
-        raise VenueError(-1021, text)
+        raise refusal(-1021, _AHEAD_MS, other=True)
     if now_ms - timestamp_ms > recv_window_ms:
-        raise VenueError(-1021, "Timestamp for this request is outside of the recvWindow.")
+        raise refusal(-1021)
 
 
 def check_engine_time(timestamp_ms: int, recv_window_ms: int, now_ms: int) -> None:

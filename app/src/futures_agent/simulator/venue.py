@@ -28,6 +28,7 @@ from futures_agent.simulator.streams.feed import Feed
 from futures_agent.simulator.streams.hub import StreamHub
 from futures_agent.simulator.streams.payloads import Payloads
 from futures_agent.simulator.trading.exchange import Exchange
+from futures_agent.simulator.trading.history import History
 from futures_agent.simulator.trading.ledger import Ledger
 from futures_agent.simulator.weights import WeightLimiter
 
@@ -90,6 +91,8 @@ class Venue:
         feed = Feed(self.market, self.payloads, self.exchange.status, config.streams.tick_ms)
         self.streams = StreamHub(self.clock, feed, config.streams, seed=config.seed, advance=self.advance)
         self.exchange.subscribe(self.streams.on_event, self.streams.on_market)
+        self.history = History()
+        self.exchange.subscribe(self.history.on_event)
         self.faults = FaultPlan(config.seed)
         for fault in read_script(config.script, self.clock.now_ms()) if config.script else ():
             self.faults.add(fault)

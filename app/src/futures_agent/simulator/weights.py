@@ -40,7 +40,7 @@ class Verdict:
     banned_until_ms: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """Weight that one address used in one window of venue time."""
 

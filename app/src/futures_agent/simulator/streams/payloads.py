@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import numpy as np
 
@@ -13,8 +12,8 @@ from futures_agent.clock import HOUR_MS, MINUTE_MS
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.simulator.listing import Listing
 from futures_agent.simulator.market import Market
-from futures_agent.simulator.noise import uniform
 from futures_agent.simulator.sentiment import Sentiment
+from futures_agent.simulator.trading.book import best_of
 from futures_agent.simulator.trading.prices import Prices
 
 # Trades are numbered from their candle's open time on, so that numbers grow from candle to candle and
@@ -106,14 +105,7 @@ class Payloads:
         """Return bookTicker: half a spread to either side of the last price, on the tick."""
         listing = self._market.listings[symbol]
         last = self._prices.last(symbol, now_ms)
-        tick = Decimal(1).scaleb(-listing.grid.price)
-        bid = max((last * (1 - self._half_spread)).quantize(tick, ROUND_FLOOR), tick)
-        ask = (last * (1 + self._half_spread)).quantize(tick, ROUND_CEILING)
-        draws = uniform(crc32(symbol.encode()), np.array([2 * now_ms, 2 * now_ms + 1]))
-        typical = 20_000 / float(last)
-        bid_quantity, ask_quantity = (
-            f"{max(typical * share, 10.0**-listing.grid.volume):.{listing.grid.volume}f}" for share in draws
-        )
+        best = best_of(listing, last, self._half_spread, now_ms)
         return as_json(
             {
                 "e": "bookTicker",
@@ -121,10 +113,10 @@ class Payloads:
                 "E": now_ms,
                 "T": now_ms,
                 "s": symbol,
-                "b": _price(bid, listing),
-                "B": bid_quantity,
-                "a": _price(ask, listing),
-                "A": ask_quantity,
+                "b": _price(best.bid, listing),
+                "B": f"{best.bid_quantity:f}",
+                "a": _price(best.ask, listing),
+                "A": f"{best.ask_quantity:f}",
                 "st": _UM,
                 "ps": listing.pair,
             }

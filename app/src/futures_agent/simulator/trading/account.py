@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import NamedTuple
 
 from futures_agent.simulator.trading.config import AccountConfig
 from futures_agent.simulator.trading.records import ZERO, AlgoOrder, Fill, Income, Order, Position
+from futures_agent.simulator.trading.shelf import Shelf
+
+
+class Restriction(NamedTuple):
+    """Why an account may only reduce what it holds: the code of the refusal, and until when, ms UTC."""
+
+    code: int
+    until_ms: int | None = None  # None: until it is lifted
 
 
 class Account:
@@ -23,9 +32,9 @@ class Account:
         When each last changed.
     positions : dict of (symbol, position side) to Position
         Flat ones may be among them.
-    orders, algos : dict
+    orders, algos : Shelf
         By (symbol, order id), and by algo id; closed ones stay until they are forgotten (see `retention`).
-    open_orders, open_algos : dict
+    open_orders, open_algos : Shelf
         Those of them that are open, in the order of their arrival.
     fills, incomes : list
         Oldest first, without those that are forgotten.
@@ -33,6 +42,8 @@ class Account:
         Those among them that are forgotten.
     countdowns : dict of symbol to ms UTC
         When countdownCancelAll strikes.
+    restrictions : dict of symbol to Restriction
+        Where it may only reduce; an empty symbol stands for every contract.
     """
 
     def __init__(self, account_id: int, config: AccountConfig) -> None:
@@ -43,14 +54,15 @@ class Account:
         self.wallets: dict[str, Decimal] = {}
         self.wallet_changed_ms: dict[str, int] = {}
         self.positions: dict[tuple[str, str], Position] = {}
-        self.orders: dict[tuple[str, int], Order] = {}
-        self.open_orders: dict[tuple[str, int], Order] = {}
-        self.algos: dict[int, AlgoOrder] = {}
-        self.open_algos: dict[int, AlgoOrder] = {}
+        self.orders: Shelf[tuple[str, int], Order] = Shelf()
+        self.open_orders: Shelf[tuple[str, int], Order] = Shelf()
+        self.algos: Shelf[int, AlgoOrder] = Shelf()
+        self.open_algos: Shelf[int, AlgoOrder] = Shelf()
         self.fills: list[Fill] = []
         self.fills_in_all = 0
         self.incomes: list[Income] = []
         self.countdowns: dict[str, int] = {}
+        self.restrictions: dict[str, Restriction] = {}
         self.listen_key = ""
         self.listen_key_expires_ms = 0
         self._leverage: dict[str, int] = {}
@@ -86,10 +98,18 @@ class Account:
         """Return the positions that are not flat."""
         return [position for position in self.positions.values() if position.amount]
 
-    def orders_of(self, symbol: str) -> list[Order]:
-        """Return the open orders of `symbol`, oldest first."""
-        return [order for order in self.open_orders.values() if order.symbol == symbol]
+    def restriction(self, symbol: str, now_ms: int) -> Restriction | None:
+        """Return what keeps the account from opening positions in `symbol` at `now_ms` (ms UTC)."""
+        for each in (self.restrictions.get(symbol), self.restrictions.get("")):
+            if each is not None and (each.until_ms is None or now_ms < each.until_ms):
+                return each
+        return None
+
+    def orders_of(self, symbol: str, side: str | None = None) -> list[Order]:
+        """Return the open orders of `symbol`, of one position side or all, oldest first."""
+        orders = self.open_orders.of(symbol)
+        return [order for order in orders if side in (None, order.position_side)]
 
     def algos_of(self, symbol: str) -> list[AlgoOrder]:
         """Return the open conditional orders of `symbol`, oldest first."""
-        return [algo for algo in self.open_algos.values() if algo.symbol == symbol]
+        return self.open_algos.of(symbol)

@@ -38,9 +38,13 @@ class Clearing:
         quote = price * quantity
         fee = money(quote * (state.config.maker_fee if maker else state.config.taker_fee))
         order.executed += quantity
-        order.quote += quote
+        order.quote = order.quote + quote if order.quote else quote
         order.updated_ms = state.now_ms
         order.status = "FILLED" if order.executed == order.quantity else "PARTIALLY_FILLED"
+        if order.status == "FILLED":  # orders are kept for long: one number of these two will do
+            order.executed = order.quantity
+        if quantity == order.quantity:
+            quantity = order.quantity
         trade = Fill(
             trade_id=state.numbers.trade_id(symbol),
             order_id=order.order_id,

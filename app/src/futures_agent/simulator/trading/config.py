@@ -44,8 +44,9 @@ class TradingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     path : str
         `bar`: stops and targets are judged by the finished candle of `timeframe`, as the backtest does,
         and an order at market fills at the open of the candle it arrives with. `ticks`: prices run
-        through the finest candles, and orders trade as they come by. Either way a conditional
-        order triggers when its price is touched, a resting one fills when its price is traded through.
+        through the finest candles, and orders trade as they come by; a limit order trades at once where
+        it reaches the book's best price (`book`). Either way a conditional order triggers when its price
+        is touched, a resting one fills when its price is traded through.
     timeframe : Timeframe
         Whose candles `path="bar"` judges by, and whose volume slippage follows from.
     open_window_ms : int

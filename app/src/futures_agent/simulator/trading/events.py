@@ -157,11 +157,21 @@ def leverage_changed(now_ms: int, symbol: str, leverage: int) -> dict[str, Any]:
     return {"e": "ACCOUNT_CONFIG_UPDATE", "E": now_ms, "T": now_ms, "ac": {"s": symbol, "l": leverage}}
 
 
-def margin_call(
-    now_ms: int, account: Account, margin: AccountMargin, rows: list[dict[str, Any]]
+def margin_type_changed(
+    now_ms: int, account: Account, positions: list[Position], mark: MarkPrice
 ) -> dict[str, Any]:
-    """Return MARGIN_CALL; `rows` from `margin_call_row`."""
-    return {"e": "MARGIN_CALL", "E": now_ms, "cw": plain(margin.cross_wallet), "p": rows}
+    """Return ACCOUNT_UPDATE about positions, flat ones, whose symbol has another margin type now."""
+    rows = [_position(account, each, mark) for each in positions]
+    detail = {"m": "MARGIN_TYPE_CHANGE", "B": [], "P": rows}  # no balance has changed
+    return {"e": "ACCOUNT_UPDATE", "E": now_ms, "T": now_ms, "a": detail}
+
+
+def margin_call(
+    now_ms: int, rows: list[dict[str, Any]], cross_wallet: Decimal | None = None
+) -> dict[str, Any]:
+    """Return MARGIN_CALL; `rows` from `margin_call_row`, the cross wallet only with those of crossed ones."""
+    crossed = {} if cross_wallet is None else {"cw": plain(cross_wallet)}
+    return {"e": "MARGIN_CALL", "E": now_ms, **crossed, "p": rows}
 
 
 def margin_call_row(

@@ -12,7 +12,7 @@ from futures_agent.simulator.market import Market
 from futures_agent.simulator.refusal import refusal
 from futures_agent.simulator.sentiment import Sentiment
 from futures_agent.simulator.trading import events, listen_keys, preferences
-from futures_agent.simulator.trading.account import Account
+from futures_agent.simulator.trading.account import Account, Restriction
 from futures_agent.simulator.trading.admission import CLOSED_STATUSES
 from futures_agent.simulator.trading.clearing import Clearing
 from futures_agent.simulator.trading.config import TradingConfig
@@ -30,7 +30,7 @@ from futures_agent.simulator.trading.records import (
     OrderRequest,
     Position,
 )
-from futures_agent.simulator.trading.retention import remembers
+from futures_agent.simulator.trading.retention import find_algo, find_order
 from futures_agent.simulator.trading.state import Due, OnEvent, OnMarket, State, money
 from futures_agent.simulator.trading.timeline import Timeline
 from futures_agent.simulator.trading.triggers import Triggers
@@ -168,12 +168,8 @@ class Exchange:
         VenueError
             -2013: there is none, or it is forgotten.
         """
-        found = account.orders.get((symbol, order_id)) if order_id else None
-        if not order_id:
-            newest_first = reversed(account.orders.values())
-            same = (each for each in newest_first if each.client_order_id == client_order_id)
-            found = next((each for each in same if each.symbol == symbol), None)
-        if found is None or not remembers(found, self.now_ms):
+        found = find_order(account, symbol, self.now_ms, order_id=order_id, client_order_id=client_order_id)
+        if found is None:
             raise refusal(-2013)
         return found
 
@@ -253,11 +249,8 @@ class Exchange:
         VenueError
             -2013: there is none, or it is forgotten.
         """
-        found = account.algos.get(algo_id) if algo_id else None
-        if not algo_id:
-            newest_first = reversed(account.algos.values())
-            found = next((each for each in newest_first if each.client_algo_id == client_algo_id), None)
-        if found is None or not remembers(found, self.now_ms):
+        found = find_algo(account, self.now_ms, algo_id=algo_id, client_algo_id=client_algo_id)
+        if found is None:
             raise refusal(-2013)
         return found
 
@@ -359,6 +352,21 @@ class Exchange:
             events.contract_info(self.now_ms, self._state.market.listings[symbol], status)
         )
 
+    def restrict(self, account: Account, symbol: str, restriction: Restriction | None, now_ms: int) -> None:
+        """Let an account only reduce what it holds in `symbol` (empty: everywhere); None lifts that."""
+        self.advance(now_ms)
+        account.restrictions.pop(symbol, None)
+        if restriction is not None:
+            account.restrictions[symbol] = restriction
+        self._state.ledger.record(
+            self.now_ms,
+            account.account_id,
+            "RESTRICTION",
+            symbol=symbol,
+            code=restriction.code if restriction else 0,
+            until_ms=restriction.until_ms if restriction else None,
+        )
+
     def liquidate(self, account: Account, symbol: str, now_ms: int, *, position_side: str = "BOTH") -> None:
         """Liquidate a position now, whatever its margin, at the mark price."""
         self._at(now_ms, symbol)
@@ -379,14 +387,15 @@ class Exchange:
 
 
 def _open_order(account: Account, symbol: str, order_id: int, client_order_id: str, code: int) -> Order:
-    for order in account.orders_of(symbol):
-        if order.order_id == order_id or (not order_id and order.client_order_id == client_order_id):
-            return order
-    raise refusal(code)
+    orders = account.open_orders
+    found = [orders.get((symbol, order_id))] if order_id else orders.named(client_order_id, symbol)
+    if not found or found[0] is None:
+        raise refusal(code)
+    return found[0]
 
 
 def _open_algo(account: Account, algo_id: int, client_algo_id: str) -> AlgoOrder:
-    for algo in account.open_algos.values():
-        if algo.algo_id == algo_id or (not algo_id and algo.client_algo_id == client_algo_id):
-            return algo
-    raise refusal(-2011)
+    found = [account.open_algos.get(algo_id)] if algo_id else account.open_algos.named(client_algo_id)
+    if not found or found[0] is None:
+        raise refusal(-2011)
+    return found[0]

@@ -39,8 +39,6 @@ class Filters(Struct, frozen=True, kw_only=True):
     multiplier_up: Decimal = ZERO
     multiplier_down: Decimal = ZERO
     market_take_bound: Decimal = ZERO
-    trigger_protect: Decimal = ZERO
-    max_orders: int = 0
 
 
 @lru_cache(maxsize=2048)
@@ -65,8 +63,6 @@ def read_filters(entry: Mapping[str, Any]) -> Filters:
         multiplier_up=Decimal(percent.get("multiplierUp", 0)),
         multiplier_down=Decimal(percent.get("multiplierDown", 0)),
         market_take_bound=Decimal(entry.get("marketTakeBound", 0)),
-        trigger_protect=Decimal(entry.get("triggerProtect", 0)),
-        max_orders=told.get("MAX_NUM_ORDERS", {}).get("limit", 0),
     )
 
 
@@ -141,6 +137,22 @@ def check_algo(request: AlgoRequest, filters: Filters, *, mark_price: Decimal, r
     price = request.price if limited else request.trigger_price or mark_price
     if not reducing and not request.close_position and price * request.quantity < filters.min_notional:
         raise refusal(-4164, filters.min_notional)
+
+
+def check_trigger_price(request: AlgoRequest, listing: Listing, mark_price: Decimal) -> None:
+    """Refuse a conditional order that waits for a price too far from the mark price.
+
+    Raises
+    ------
+    VenueError
+        -4210 or -4211.
+    """
+    cap, floor = mark_price * listing.stop_multiplier, mark_price / listing.stop_multiplier
+    for price in (request.trigger_price, request.activate_price):
+        if mark_price and price > cap:
+            raise refusal(-4210, f"{cap:.{listing.price_precision}f}")
+        if price and price < floor:
+            raise refusal(-4211, f"{floor:.{listing.price_precision}f}")
 
 
 def check_price(price: Decimal, filters: Filters) -> None:

@@ -2,20 +2,20 @@
 
 Source: the exchange's pages on initial and maintenance margin, leverage brackets and liquidation of
 USDⓈ-M futures. N = |amount| · mark price; initial margin N / leverage; maintenance margin N · rate − cum,
-with rate and cum of the bracket that N lies in.
+with rate and cum of the bracket that N lies in. Open orders: see `order_margin`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from importlib.resources import files
 
 from msgspec import Struct
 
 from futures_agent.simulator.trading.account import Account
-from futures_agent.simulator.trading.records import ZERO, Order, Position
+from futures_agent.simulator.trading.records import ZERO, Order, Position, closes
 
 Rows = Sequence[Sequence[Decimal]]
 MarkPrice = Callable[[str], Decimal]  # of a symbol, now
@@ -115,6 +115,11 @@ class AccountMargin(Struct, frozen=True):
         return max(self.free, ZERO)
 
     @property
+    def free_of_positions(self) -> Decimal:
+        """What is left beside the positions, were there no open orders."""
+        return self.free + self.order_initial
+
+    @property
     def margin_balance(self) -> Decimal:
         return self.wallet + self.unrealized_pnl
 
@@ -128,13 +133,48 @@ def initial_margin(account: Account, symbol: str, notional: Decimal) -> Decimal:
     return notional / account.leverage(symbol)
 
 
-def order_margin(account: Account, order: Order, mark_price: Decimal) -> Decimal:
-    """Return what an open order ties up: nothing where it only reduces what is held."""
-    if order.reduce_only or order.close_position:
-        return ZERO
-    price = order.price if order.sign > 0 else max(order.price, mark_price)
-    quantity = opening_quantity(account, order.symbol, order.position_side, order.sign, order.remaining)
-    return initial_margin(account, order.symbol, quantity * price)
+def assumed_price(sign: int, price: Decimal, mark_price: Decimal) -> Decimal:
+    """Return the price that an order is charged at: its own, of one that sells at least the mark price."""
+    return price if sign > 0 else max(price, mark_price)
+
+
+class OrderValues(Struct, frozen=True):
+    """What open orders of one symbol and position side may still trade, by side; quote units."""
+
+    bids: Decimal = ZERO
+    asks: Decimal = ZERO
+
+    def plus(self, sign: int, value: Decimal) -> OrderValues:
+        """Return them with `value` more to buy (+1) or to sell (−1)."""
+        if sign > 0:
+            return OrderValues(self.bids + value, self.asks)
+        return OrderValues(self.bids, self.asks + value)
+
+
+def order_values(orders: Iterable[Order], mark_price: Decimal) -> OrderValues:
+    """Sum the open orders of one symbol and position side; what can only reduce does not count."""
+    values = OrderValues()
+    for order in orders:
+        if order.reduce_only or order.close_position or closes(order):
+            continue
+        price = assumed_price(order.sign, order.price, mark_price)
+        values = values.plus(order.sign, order.remaining * price)
+    return values
+
+
+def order_margin(
+    account: Account, symbol: str, side: str, values: OrderValues, mark_price: Decimal
+) -> Decimal:
+    """Return what the open orders of one symbol and position side tie up beside the position.
+
+    Source: the exchange's page on leverage and margin: position and orders together need
+    max(|N + bids|, |N − asks|) / leverage, N signed as the position; N / leverage of it is the position's.
+    Only one side can add to a position: the other side's orders are not charged as well.
+    """
+    position = account.positions.get((symbol, side))
+    held = position.amount * mark_price if position else ZERO
+    together = max(abs(held + values.bids), abs(held - values.asks))
+    return initial_margin(account, symbol, together - abs(held))
 
 
 def opening_quantity(account: Account, symbol: str, side: str, sign: int, quantity: Decimal) -> Decimal:
@@ -166,14 +206,14 @@ def account_margin(
             cross_unrealized += pnl
             cross_initial += initial
             cross_maintenance += needed
-    orders = sum(
-        (
-            order_margin(account, order, mark(order.symbol))
-            for order in account.open_orders.values()
-            if symbols[order.symbol] == asset
-        ),
-        ZERO,
-    )
+    waiting: dict[tuple[str, str], list[Order]] = {}
+    for order in account.open_orders.values():
+        if symbols[order.symbol] == asset:
+            waiting.setdefault((order.symbol, order.position_side), []).append(order)
+    orders = ZERO
+    for (symbol, side), together in waiting.items():
+        price = mark(symbol)
+        orders += order_margin(account, symbol, side, order_values(together, price), price)
     wallet = account.wallet(asset)
     cross = wallet - isolated
     return AccountMargin(

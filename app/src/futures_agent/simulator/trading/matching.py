@@ -9,20 +9,32 @@ from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
+from futures_agent.clock import HOUR_MS
 from futures_agent.execution.fills import market_fill
 from futures_agent.execution.slippage import slippage_share
-from futures_agent.simulator.refusal import refusal
+from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.trading import events
 from futures_agent.simulator.trading.account import Account
-from futures_agent.simulator.trading.admission import admit, closes, crosses
+from futures_agent.simulator.trading.admission import admit, crosses, require_carried, require_margin
+from futures_agent.simulator.trading.book import Best, best_of
 from futures_agent.simulator.trading.clearing import Clearing
-from futures_agent.simulator.trading.records import ZERO, AlgoOrder, Order, OrderRequest, Position
+from futures_agent.simulator.trading.margin import opening_quantity
+from futures_agent.simulator.trading.records import (
+    ZERO,
+    AlgoOrder,
+    Order,
+    OrderRequest,
+    Position,
+    closes,
+)
 from futures_agent.simulator.trading.state import Due, State
 
 # Why an order expired (`er` of ORDER_TRADE_UPDATE).
+NOT_CARRIED = 0  # none of the documented reasons says it
 NOT_IMMEDIATE, REDUCE_ONLY_KNOCKED_OUT, LIQUIDATED, DELISTED, MARKET_REST = 2, 4, 5, 7, 9
 _RETRY_MS = 1_000  # the rest of a partly filled resting order trades that much later
-_MOST_AMENDMENTS = 10_000
 
 
 class _Terms(NamedTuple):
@@ -51,6 +63,7 @@ class Matching:
         self._terms = _Terms(float(config.half_spread), float(config.impact), config.timeframe.ms)
         self._exact = config.path == "bar"
         self._paused_until: dict[tuple[str, int], int] = {}
+        self._inside: set[tuple[str, int]] = set()  # orders that came to rest inside the spread
         self.on_position_change: Callable[[Account, Position], None] = lambda account, position: None
         self.on_closed: Callable[[Account, Order], None] = lambda account, order: None
 
@@ -80,12 +93,12 @@ class Matching:
         state = self._state
         price = state.last(request.symbol) if level is None else level
         mark_price = state.mark(request.symbol) if level is None else level
-        quantity = admit(state, account, request, price, mark_price, triggered=algo is not None)
+        best = self._best(request.symbol, price)
+        quantity = admit(state, account, request, price, mark_price, best, triggered=algo is not None)
         if request.time_in_force == "FOK":
-            share = state.interference.fill_share(
-                account, self._order(request, quantity, 0, algo), state.now_ms
-            )
-            if share < 1 or not crosses(request, price):
+            planned = self._order(request, quantity, 0, algo)
+            share = state.interference.fill_share(account, planned, state.now_ms)
+            if share < 1 or not crosses(request, best) or self._fitting(planned, price, best) < quantity:
                 raise refusal(-5021)
         order = self._order(request, quantity, state.numbers.order_id(request.symbol), algo)
         if not order.client_order_id:
@@ -97,12 +110,13 @@ class Matching:
         if order.good_till_ms:
             state.schedule(order.good_till_ms, Due.GOOD_TILL, account, (order.symbol, order.order_id))
         if order.type == "MARKET":
-            self._take(account, order, price)
+            self._take(account, order, price, best)
             self._expire_rest(account, order, MARKET_REST)
-        elif crosses(order, price):
-            self._take(account, order, price)
+        elif crosses(order, best):
+            self._take(account, order, price, best)
         if order.time_in_force in ("IOC", "FOK"):
             self._expire_rest(account, order, NOT_IMMEDIATE)
+        self._queue(order, price)
         return order
 
     def cancel(self, account: Account, order: Order) -> None:
@@ -128,34 +142,69 @@ class Matching:
             raise refusal(-5024)
         if (quantity, price) == (order.quantity, order.price):
             raise refusal(-5027)
-        if order.amendments >= _MOST_AMENDMENTS:
+        if order.amendments >= state.market.listings[order.symbol].max_amendments:
             raise refusal(-5026)
-        before = order.quantity, order.price
         last = state.last(order.symbol)
-        order.quantity, order.price = quantity, price
-        if quantity <= order.executed or (order.time_in_force == "GTX" and crosses(order, last)):
-            order.quantity, order.price = before
+        best = self._best(order.symbol, last)
+        changed = replace(order, quantity=quantity, price=price)
+        crossing = crosses(changed, best)
+        if quantity <= order.executed or (order.time_in_force == "GTX" and crossing):
             self.cancel(account, order)
             return
-        if not order.reduce_only and state.margin(account, state.margin_assets[order.symbol]).free < 0:
-            order.quantity, order.price = before
-            raise refusal(-2019)
+        if not (order.reduce_only or closes(order)):
+            require_margin(state, account, changed, changed.remaining, price, instead_of=order)
+            if crossing:
+                require_carried(state, account, changed, changed.remaining, last)
+        order.quantity, order.price = quantity, price
         order.amendments += 1
         # An amended order queues anew.
         account.open_orders[order.symbol, order.order_id] = account.open_orders.pop(
             (order.symbol, order.order_id)
         )
         self._changed(account, order, "AMENDMENT")
-        if crosses(order, last):
-            self._take(account, order, last)
+        if crossing:
+            self._take(account, order, last, best)
+        self._queue(order, last)
 
     def fill_resting(self, account: Account, order: Order) -> None:
-        """The market has gone through a resting order: it trades at its own price, as maker."""
-        self._trade(account, order, order.price, maker=True)
+        """The market has gone through a resting order: it trades at its own price, as maker.
+
+        What it would open is judged again, as prices have moved since it was admitted: where the account
+        cannot carry it, the order only closes, and what remains of it expires.
+        """
+        carried = self._carried(account, order)
+        whole = carried == order.remaining
+        if carried:
+            self._trade(account, order, order.price, maker=True, most=carried)
+        if not whole:
+            self._expire_rest(account, order, NOT_CARRIED)
+
+    def _carried(self, account: Account, order: Order) -> Decimal:
+        if order.reduce_only or order.close_position or closes(order):
+            return order.remaining
+        try:
+            require_carried(self._state, account, order, order.remaining, order.price)
+        except VenueError:
+            opening = opening_quantity(
+                account, order.symbol, order.position_side, order.sign, order.remaining
+            )
+            return order.remaining - opening
+        return order.remaining
 
     def rests(self, order: Order) -> bool:
         """Say whether an open order would trade if the market went through it now."""
         return self._paused_until.get((order.symbol, order.order_id), 0) <= self._state.now_ms
+
+    def level_of(self, order: Order) -> Decimal:
+        """Return the last price beyond which a resting order trades; 0 where it does not now.
+
+        It is the order's own, but inside the spread the other side's best price has to come to it.
+        """
+        if not self.rests(order):
+            return ZERO
+        if (order.symbol, order.order_id) not in self._inside:
+            return order.price
+        return order.price / (1 + order.sign * self._state.config.half_spread)
 
     def close_by_force(
         self,
@@ -191,27 +240,76 @@ class Matching:
         self.on_position_change(account, position)
         return order
 
-    def _take(self, account: Account, order: Order, last: Decimal) -> None:
-        """Trade at the market's price, worse by the slippage; at a limit order's own in the worst case."""
-        price = self._slipped(order, last)
+    def _queue(self, order: Order, last: Decimal) -> None:
+        """Remember whether an order that is open came to rest on the far side of the last price."""
+        key = order.symbol, order.order_id
+        inside = order.is_open and not self._exact and order.sign * (order.price - last) > 0
+        (self._inside.add if inside else self._inside.discard)(key)
+
+    def _best(self, symbol: str, last: Decimal) -> Best:
+        """Return the book that an order meets: the backtest, and so `path="bar"`, knows one price alone."""
+        if self._exact or not last:
+            return Best(last, last)
+        listing = self._state.market.listings[symbol]
+        return best_of(listing, last, self._state.config.half_spread, self._state.now_ms)
+
+    def _take(self, account: Account, order: Order, last: Decimal, best: Best) -> None:
+        """Trade at the market's price, worse by the slippage, as far as a limit order's own price reaches.
+
+        What it does not reach waits for the book to fill up again.
+        """
+        fitting = self._fitting(order, last, best)
+        quantity = min(fitting, order.remaining)
+        price = self._slipped(order, last, quantity)
         if order.type == "LIMIT":
             price = min(price, order.price) if order.sign > 0 else max(price, order.price)
-        self._trade(account, order, price, maker=False)
+        if quantity < order.remaining:
+            self._pause(account, order)
+        self._trade(account, order, price, maker=False, most=quantity)
 
-    def _slipped(self, order: Order, last: Decimal) -> Decimal:
-        volume = self._state.prices.volume(order.symbol, self._state.now_ms)
-        slippage = slippage_share(self._terms, float(order.remaining), volume)
-        price = market_fill(order.sign, float(last), slippage)
+    def _fitting(self, order: Order, last: Decimal, best: Best) -> Decimal:
+        """Return how much the book offers at the price of a limit order that crosses, or better.
+
+        That is what moves the price, by the law of `execution.slippage`, up to the next tick beyond its own,
+        and what waits at the best price in any case.
+        """
+        if self._exact or order.type == "MARKET" or not self._terms.impact:
+            return order.remaining
+        grid = self._state.market.listings[order.symbol].grid
+        beyond = order.price + order.sign * Decimal(1).scaleb(-grid.price)
+        room = order.sign * float(beyond / last - 1) - self._terms.half_spread
+        if self._slippage(order.symbol, order.remaining) < room + self._terms.half_spread:
+            return order.remaining
+        hourly = self._volume(order.symbol) * HOUR_MS / self._terms.timeframe_ms
+        moved = Decimal(hourly * (max(room, 0.0) / self._terms.impact) ** 2)
+        step = Decimal(1).scaleb(-grid.volume)
+        return max(moved.quantize(step, ROUND_FLOOR), best.taken_by(order.sign)[1])
+
+    def _slippage(self, symbol: str, quantity: Decimal) -> float:
+        return slippage_share(self._terms, float(quantity), self._volume(symbol))
+
+    def _volume(self, symbol: str) -> float:
+        return self._state.prices.volume(symbol, self._state.now_ms)
+
+    def _slipped(self, order: Order, last: Decimal, quantity: Decimal) -> Decimal:
+        price = market_fill(order.sign, float(last), self._slippage(order.symbol, quantity))
         if self._exact:
             return Decimal(repr(price))
         tick = Decimal(1).scaleb(-self._state.market.listings[order.symbol].grid.price)
         worse = ROUND_CEILING if order.sign > 0 else ROUND_FLOOR
         return Decimal(f"{price:.12g}").quantize(tick, worse)  # without what binary arithmetic added
 
-    def _trade(self, account: Account, order: Order, price: Decimal, *, maker: bool) -> None:
+    def _pause(self, account: Account, order: Order) -> None:
+        """Let what is left of an order trade a little later."""
+        retry_ms = self._paused_until[order.symbol, order.order_id] = self._state.now_ms + _RETRY_MS
+        self._state.schedule(retry_ms, Due.REST, account)
+
+    def _trade(
+        self, account: Account, order: Order, price: Decimal, *, maker: bool, most: Decimal | None = None
+    ) -> None:
         state = self._state
         position = account.position(order.symbol, order.position_side)
-        quantity = order.remaining
+        quantity = order.remaining if most is None else most
         if order.reduce_only or order.close_position or closes(order):
             held = abs(position.amount) if position.amount * order.sign < 0 else ZERO
             quantity = min(quantity, held)
@@ -219,8 +317,7 @@ class Matching:
         if share < 1:
             step = Decimal(1).scaleb(-state.market.listings[order.symbol].grid.volume)
             quantity = (quantity * share).quantize(step, ROUND_FLOOR)
-            self._paused_until[order.symbol, order.order_id] = state.now_ms + _RETRY_MS
-            state.schedule(state.now_ms + _RETRY_MS, Due.REST, account)
+            self._pause(account, order)
         if not quantity:
             return
         fill = self._clearing.fill(account, order, price, quantity, maker=maker)
@@ -247,6 +344,7 @@ class Matching:
 
     def _forget(self, account: Account, order: Order) -> None:
         account.open_orders.pop((order.symbol, order.order_id), None)
+        self._inside.discard((order.symbol, order.order_id))
         self._paused_until.pop((order.symbol, order.order_id), None)
 
     def _changed(self, account: Account, order: Order, execution: str) -> None:

@@ -61,6 +61,9 @@ def set_margin_type(state: State, account: Account, symbol: str, margin_type: st
     state.ledger.record(
         state.now_ms, account.account_id, "MARGIN_TYPE", symbol=symbol, margin_type=margin_type
     )
+    sides = ("LONG", "SHORT") if account.dual_side else ("BOTH",)
+    flat = [account.position(symbol, side) for side in sides]
+    state.emit(account, events.margin_type_changed(state.now_ms, account, flat, state.mark))
 
 
 def set_position_mode(state: State, account: Account, *, dual_side: bool) -> None:

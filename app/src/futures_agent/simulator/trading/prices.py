@@ -84,7 +84,11 @@ class Prices:
     def mark(self, symbol: str, at_ms: int) -> Decimal:
         """Return the mark price at `at_ms`; 0 before the first candle."""
         last = self.last(symbol, at_ms)
-        return last * (1 + self.mark_offset[symbol]) if symbol in self.mark_offset else last
+        return last * self.mark_scale(symbol) if symbol in self.mark_offset else last
+
+    def mark_scale(self, symbol: str) -> Decimal:
+        """Return what the last price is multiplied by to give the mark price."""
+        return 1 + self.mark_offset.get(symbol, ZERO)
 
     def bar(self, symbol: str, open_ms: int) -> np.void | None:
         """Return the final candle of the base timeframe opened at `open_ms`, None where there is none."""
@@ -112,6 +116,24 @@ class Prices:
                 if tile.close_ms > from_ms and tile.open_ms < to_ms:
                     yield from self._tile_legs(symbol, tile, from_ms, to_ms)
             open_ms += self._timeframe.ms
+
+    def extremes(self, symbol: str, from_ms: int, to_ms: int) -> tuple[Decimal, Decimal]:
+        """Return the lowest and the highest that the last price comes to from `from_ms` up to `to_ms`."""
+        seen = {self.last(symbol, from_ms)}
+        open_ms = self._timeframe.open_of(from_ms)
+        while open_ms < to_ms:
+            close_ms = open_ms + self._timeframe.ms
+            for tile in self._tiles_of(symbol, open_ms):
+                if from_ms <= tile.open_ms and tile.close_ms <= to_ms:
+                    seen.update(self._decimal(symbol, price) for price in tile.corners)
+                elif tile.close_ms > from_ms and tile.open_ms < to_ms:
+                    for leg in self._tile_legs(symbol, tile, from_ms, to_ms):
+                        seen.update((leg.at(leg.from_ms), leg.at(leg.to_ms)))
+            # Recorded timeframes can disagree: after the bar the price stands at the bar's own close.
+            if close_ms < to_ms and (bar := self.bar(symbol, open_ms)) is not None:
+                seen.add(self._decimal(symbol, bar["close"]))
+            open_ms = close_ms
+        return min(seen), max(seen)
 
     def _tile_legs(self, symbol: str, tile: Tile, from_ms: int, to_ms: int) -> Iterator[Leg]:
         length = tile.close_ms - tile.open_ms

@@ -8,13 +8,10 @@ from math import ceil, floor
 from typing import NamedTuple
 
 from futures_agent.simulator.trading.account import Account
-from futures_agent.simulator.trading.admission import MARKET_TAKE_BOUND
 from futures_agent.simulator.trading.prices import Leg
-from futures_agent.simulator.trading.records import ZERO, AlgoOrder, Order, Position
+from futures_agent.simulator.trading.records import AlgoOrder, Order, Position
 from futures_agent.simulator.trading.state import State
 from futures_agent.simulator.trading.triggers import TRAILING, triggers_below
-
-_TRIGGER_PROTECT = MARKET_TAKE_BOUND  # `triggerProtect` of exchangeInfo happens to be as much
 
 
 class Mark(NamedTuple):
@@ -52,25 +49,31 @@ def marks_of(
     state: State,
     symbol: str,
     trail: Trail,
-    rests: Callable[[Order], bool],
+    level_of: Callable[[Order], Decimal],
     liquidation_price: PriceOf,
 ) -> list[Mark]:
     """Return every mark of `symbol` on the scale of the last price, in the order of accounts and arrival."""
     marks: list[Mark] = []
-    scale = 1 + state.prices.mark_offset.get(symbol, ZERO)
+    scale = state.prices.mark_scale(symbol)
+    protect = state.market.listings[symbol].trigger_protect
     for account in state.accounts:
         for position in account.held():
             if position.symbol == symbol and (price := liquidation_price(account, position)):
                 marks.append(Mark(price / scale, position.amount > 0, account, position))
         for algo in account.algos_of(symbol):
-            if algo.status == "NEW" and not (algo.price_protect and abs(scale - 1) > _TRIGGER_PROTECT):
+            if algo.status == "NEW" and not (algo.price_protect and abs(scale - 1) > protect):
                 level, below = _level(algo, trail)
                 marked = algo.working_type == "MARK_PRICE"
                 marks.append(Mark(level / scale if marked else level, below, account, algo))
         for order in account.orders_of(symbol):
-            if rests(order):
-                marks.append(Mark(order.price, order.side == "BUY", account, order))
+            if level := level_of(order):
+                marks.append(Mark(level, order.side == "BUY", account, order))
     return marks
+
+
+def trail_of(algos: Iterable[AlgoOrder]) -> Trail:
+    """Return the activated trailing stops among `algos`."""
+    return {algo.algo_id: algo.extreme_price for algo in algos if algo.type == TRAILING and algo.is_activated}
 
 
 def follow(trail: Trail, algos: Iterable[AlgoOrder], price: Decimal) -> None:

@@ -55,7 +55,7 @@ class AlgoRequest(Struct, frozen=True, kw_only=True):
     good_till_ms: int = 0
 
 
-class Order(Struct, kw_only=True):
+class Order(Struct, kw_only=True, gc=False):
     """A regular order in whatever state it is."""
 
     order_id: int  # increasing per symbol
@@ -107,7 +107,12 @@ class Order(Struct, kw_only=True):
         return 1 if self.side == "BUY" else -1
 
 
-class AlgoOrder(Struct, kw_only=True):
+def closes(order: Order | OrderRequest | AlgoRequest) -> bool:
+    """Say whether an order in hedge mode closes: SELL of LONG, BUY of SHORT."""
+    return order.position_side == ("LONG" if order.side == "SELL" else "SHORT")
+
+
+class AlgoOrder(Struct, kw_only=True, gc=False):
     """A conditional order: NEW → TRIGGERING → TRIGGERED → FINISHED, or CANCELED, EXPIRED, REJECTED."""
 
     algo_id: int  # 16 digits, increasing over all symbols
@@ -151,7 +156,7 @@ class AlgoOrder(Struct, kw_only=True):
         return 1 if self.side == "BUY" else -1
 
 
-class Fill(Struct, frozen=True, kw_only=True):
+class Fill(Struct, frozen=True, kw_only=True, gc=False):
     """One trade of one order."""
 
     trade_id: int  # increasing per symbol
@@ -169,7 +174,7 @@ class Fill(Struct, frozen=True, kw_only=True):
     time_ms: int
 
 
-class Income(Struct, frozen=True, kw_only=True):
+class Income(Struct, frozen=True, kw_only=True, gc=False):
     """One change of a wallet, as GET /fapi/v1/income lists it."""
 
     symbol: str  # empty for transfers

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from futures_agent.clock import DAY_MS
 from futures_agent.simulator.trading.account import Account
 from futures_agent.simulator.trading.records import AlgoOrder, Order
+from futures_agent.simulator.trading.shelf import Shelf
 from futures_agent.simulator.trading.state import Due, State, Waiting
 
 UNFILLED_KEPT_MS = 3 * DAY_MS  # of orders that ended without a fill
@@ -28,6 +29,28 @@ def remembers(order: Order | AlgoOrder, now_ms: int) -> bool:
     return alive or now_ms - order.updated_ms <= (KEPT_MS if executed else UNFILLED_KEPT_MS)
 
 
+def find_order(
+    account: Account, symbol: str, now_ms: int, *, order_id: int | None, client_order_id: str | None
+) -> Order | None:
+    """Return what a query at `now_ms` (ms UTC) finds by the id, without one the newest of the client's id."""
+    if order_id:
+        found = [account.orders[symbol, order_id]] if (symbol, order_id) in account.orders else []
+    else:
+        found = account.orders.named(client_order_id or "", symbol)
+    return next((order for order in found if remembers(order, now_ms)), None)
+
+
+def find_algo(
+    account: Account, now_ms: int, *, algo_id: int | None, client_algo_id: str | None
+) -> AlgoOrder | None:
+    """Return a conditional order as `find_order` does a regular one."""
+    if algo_id:
+        found = [account.algos[algo_id]] if algo_id in account.algos else []
+    else:
+        found = account.algos.named(client_algo_id or "")
+    return next((algo for algo in found if remembers(algo, now_ms)), None)
+
+
 def forget(state: State) -> None:
     """Free what no query finds any more, and dates of orders that are closed."""
     for account in state.accounts:
@@ -40,9 +63,9 @@ def forget(state: State) -> None:
 
 
 def _forget_orders(account: Account, now_ms: int) -> None:
-    # New dicts: one that shrank by deletions keeps the room of its largest size.
-    account.orders = {key: order for key, order in account.orders.items() if remembers(order, now_ms)}
-    account.algos = {key: algo for key, algo in account.algos.items() if remembers(algo, now_ms)}
+    # New shelves: a dict that shrank by deletions keeps the room of its largest size.
+    account.orders = Shelf(each for each in account.orders.items() if remembers(each[1], now_ms))
+    account.algos = Shelf(each for each in account.algos.items() if remembers(each[1], now_ms))
 
 
 def _holds(waiting: Waiting) -> bool:

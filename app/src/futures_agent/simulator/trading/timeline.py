@@ -14,11 +14,12 @@ from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.simulator.trading.account import Account
 from futures_agent.simulator.trading.admission import TRADED_STATUSES
 from futures_agent.simulator.trading.bars import Bars
+from futures_agent.simulator.trading.calm import Calm
 from futures_agent.simulator.trading.funding import Funding
 from futures_agent.simulator.trading.liquidation import Liquidation
 from futures_agent.simulator.trading.listen_keys import expire_listen_key
 from futures_agent.simulator.trading.matching import Matching
-from futures_agent.simulator.trading.reach import Arrival, Mark, Trail, first_on, follow, marks_of
+from futures_agent.simulator.trading.reach import Arrival, Mark, Trail, first_on, follow, marks_of, trail_of
 from futures_agent.simulator.trading.records import AlgoOrder, Order, Position
 from futures_agent.simulator.trading.retention import forget
 from futures_agent.simulator.trading.state import Due, State
@@ -42,6 +43,8 @@ class Timeline:
         self._liquidation = liquidation
         self._funding = funding
         self._bars = Bars(state, matching, triggers, liquidation)
+        self._calm = Calm(state, matching, liquidation)
+        self._ticks_ahead = 1  # how far it is worth to look whether a stretch is calm
         self._by_bar = state.config.path == "bar"
         self._walked: dict[str, int] = {}  # with path="bar": up to where a symbol's path has been walked
         # Signs of the positions that the current candle has judged, by account id and position side.
@@ -58,7 +61,7 @@ class Timeline:
             end_ms = min(to_ms, self._next_stop(bool(staked)))
             if self._by_bar:
                 self._judge_bars(staked, end_ms)
-            elif self._step(staked, state.now_ms, end_ms) is not None:
+            elif staked and (end_ms := self._walk(staked, end_ms)) == state.now_ms:
                 continue  # what has arrived may have changed what comes next
             state.now_ms = end_ms
             if end_ms % HOUR_MS == 0:
@@ -86,9 +89,8 @@ class Timeline:
         stop = (state.now_ms // HOUR_MS + 1) * HOUR_MS
         if state.waiting:
             stop = min(stop, max(state.waiting[0].time_ms, state.now_ms + 1))
-        if staked:
-            step_ms = state.config.timeframe.ms if self._by_bar else state.config.tick_ms
-            stop = min(stop, (state.now_ms // step_ms + 1) * step_ms)
+        if staked and self._by_bar:
+            stop = min(stop, self._state.config.timeframe.open_of(state.now_ms) + state.config.timeframe.ms)
         return stop
 
     def _staked(self) -> list[str]:
@@ -101,6 +103,25 @@ class Timeline:
         return [symbol for symbol in self._state.market.listings if symbol in symbols]
 
     # With path="ticks": arrival by arrival, over all symbols.
+
+    def _walk(self, symbols: list[str], to_ms: int) -> int:
+        """Walk a part of [now, to_ms) and return its end: now, where something has arrived on the way.
+
+        Margins are looked at tick by tick, but where all is calm they need not be.
+        """
+        state, tick_ms = self._state, self._state.config.tick_ms
+        tick = state.now_ms // tick_ms
+        while self._ticks_ahead > 1:
+            end_ms = min(to_ms, (tick + self._ticks_ahead) * tick_ms)
+            if self._calm.holds(symbols, end_ms):
+                for symbol in symbols:
+                    self._follow(symbol, state.now_ms, end_ms)
+                self._ticks_ahead = min(2 * self._ticks_ahead, HOUR_MS // tick_ms + 1)
+                return end_ms
+            self._ticks_ahead //= 2
+        self._ticks_ahead = 2
+        end_ms = min(to_ms, (tick + 1) * tick_ms)
+        return end_ms if self._step(symbols, state.now_ms, end_ms) is None else state.now_ms
 
     def _step(self, symbols: list[str], from_ms: int, to_ms: int) -> Arrival | None:
         """Let the first arrival on the paths of `symbols` in [from_ms, to_ms) happen, and return it."""
@@ -128,15 +149,14 @@ class Timeline:
         return None
 
     def _marks(self, symbol: str, trail: Trail) -> list[Mark]:
-        marks = marks_of(self._state, symbol, trail, self._matching.rests, self._liquidation.price_of)
+        marks = marks_of(self._state, symbol, trail, self._matching.level_of, self._liquidation.price_of)
         return [mark for mark in marks if not self._is_judged(mark)] if self._judged else marks
 
     def _algos(self, symbol: str) -> list[AlgoOrder]:
         return [algo for account in self._state.accounts for algo in account.algos_of(symbol)]
 
     def _trail(self, symbol: str) -> Trail:
-        trailing = (algo for algo in self._algos(symbol) if algo.type == TRAILING and algo.is_activated)
-        return {algo.algo_id: algo.extreme_price for algo in trailing}
+        return trail_of(self._algos(symbol))
 
     def _follow(self, symbol: str, from_ms: int, to_ms: int) -> None:
         """Let the trailing stops of `symbol` see the path from `from_ms` to `to_ms`."""

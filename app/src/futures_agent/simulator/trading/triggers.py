@@ -12,7 +12,12 @@ from decimal import Decimal
 from futures_agent.simulator.refusal import VenueError, refusal
 from futures_agent.simulator.trading import events
 from futures_agent.simulator.trading.account import Account
-from futures_agent.simulator.trading.admission import closes, require_side, require_trading, sign_of
+from futures_agent.simulator.trading.admission import (
+    require_permission,
+    require_side,
+    require_trading,
+    sign_of,
+)
 from futures_agent.simulator.trading.matching import REDUCE_ONLY_KNOCKED_OUT, Matching
 from futures_agent.simulator.trading.records import (
     ZERO,
@@ -21,6 +26,7 @@ from futures_agent.simulator.trading.records import (
     Order,
     OrderRequest,
     Position,
+    closes,
 )
 from futures_agent.simulator.trading.state import Due, State
 
@@ -154,10 +160,10 @@ class Triggers:
         state = self._state
         require_trading(state, request.symbol, opening=not (request.reduce_only or request.close_position))
         require_side(account, request.position_side)
-        opened = account.open_algos.values()
-        if any(algo.client_algo_id == request.client_algo_id for algo in opened):
+        require_permission(state, account, request, opening=True)
+        if account.open_algos.named(request.client_algo_id):
             raise refusal(-4116)
-        if len(opened) >= state.config.max_algo_orders:
+        if len(account.open_algos) >= state.config.max_algo_orders:
             raise refusal(-4045)
         if (fault := state.interference.refuse_algo(account, request, state.now_ms)) is not None:
             raise fault

@@ -1,0 +1,1 @@
+"""What the exchange tells without being asked."""
