@@ -16,10 +16,10 @@ from futures_agent.backtest.signal_validation import SignalValidation, validate_
 from futures_agent.clock import DAY_MS, HOUR_MS, utc_text
 from futures_agent.live.account import Account
 from futures_agent.live.deciding import Decided
-from futures_agent.live.decision_log import DecisionLog
 from futures_agent.market.candle import FULL_CANDLE
 from futures_agent.market.observation import PUBLISHED
 from futures_agent.market.timeframe import Timeframe
+from futures_agent.program.decision_log import DecisionLog
 from futures_agent.settings.tree import PathSettings, RiskSettings, Settings, StrategySettings
 from futures_agent.store.candles import upsert_candles
 from futures_agent.store.database import open_writer

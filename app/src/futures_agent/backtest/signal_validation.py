@@ -27,9 +27,9 @@ from futures_agent.backtest.verdicts_again import judge_again, verdict_of
 from futures_agent.clock import DAY_MS, utc_text
 from futures_agent.compiled import code_digest
 from futures_agent.errors import AgentError, Refuse
-from futures_agent.live.decision_log import CloseLine, DecisionLine, read_decisions
 from futures_agent.market.candle import CANDLE
 from futures_agent.market.timeframe import Timeframe
+from futures_agent.program.decision_log import CloseLine, DecisionLine, read_decisions
 from futures_agent.settings.tree import Settings
 from futures_agent.store.candles import read_candles
 from futures_agent.store.database import database_errors, open_reader

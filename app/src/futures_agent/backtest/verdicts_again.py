@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 import apsw
 
 from futures_agent.execution.rounding import RULES, rules_of
-from futures_agent.live.account import Marked
-from futures_agent.live.decision_log import CloseLine, DecisionLine
 from futures_agent.market.instrument import Instrument
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.plain import plain_type
+from futures_agent.program.decision_log import CloseLine, DecisionLine
 from futures_agent.risk.correlation import Closes
-from futures_agent.risk.gate import ENTRY, judge_entry
+from futures_agent.risk.gate import ENTRY, Marked, judge_entry
 from futures_agent.risk.limits import LIMITS
 from futures_agent.risk.rejection import BEFORE_THE_GATE, Rejection
 from futures_agent.risk.state import RISK_STATE
