@@ -18,7 +18,9 @@ from futures_agent.market.timeframe import Timeframe
 from futures_agent.risk.rejection import Rejection
 from futures_agent.risk.state import RISK_STATE
 from futures_agent.settings.tree import RiskSettings
+from futures_agent.strategy.inputs import Input
 from futures_agent.strategy.strategy import Strategy
+from sample_markets import NoParams
 from shipped import simulated
 
 Verdict = tuple[str, str, float]  # symbol, reason, quantity
@@ -144,3 +146,18 @@ def replay(
             return Rejection.ENTRY_LAPSED if (symbol, close_ms) in lapsed else Rejection.ACCEPTED
 
         yield close_ms, decider.decide(close_ms, seen.accounts[close_ms], close_ms + 1_500, refusal)
+
+
+def _enter_where_funded(state: Any, bar: Any, params: Any, signal: Any) -> None:
+    state.seen += 1
+    if bar.funding_known and bar.funding > 0:
+        signal.entry, signal.stop_distance = 1, 100.0
+
+
+FUNDED = Strategy(
+    name="funded",
+    params=NoParams,
+    state=np.dtype([("seen", np.int64)]),
+    step=_enter_where_funded,
+    inputs=(Input("funding", "sentiment", "funding_rate", max_age_h=12),),
+)

@@ -14,15 +14,18 @@ from futures_agent.backtest import signal_validation
 from futures_agent.backtest.panel import Panel
 from futures_agent.backtest.signal_validation import SignalValidation, validate_signals
 from futures_agent.clock import DAY_MS, HOUR_MS, utc_text
+from futures_agent.live.account import Account
 from futures_agent.live.deciding import Decided
-from futures_agent.live.decision_log import DecisionLog
 from futures_agent.market.candle import FULL_CANDLE
+from futures_agent.market.observation import PUBLISHED
 from futures_agent.market.timeframe import Timeframe
+from futures_agent.program.decision_log import DecisionLog
 from futures_agent.settings.tree import PathSettings, RiskSettings, Settings, StrategySettings
 from futures_agent.store.candles import upsert_candles
 from futures_agent.store.database import open_writer
 from futures_agent.store.instruments import upsert_instruments
-from live_replay import decider_of, replay, watch
+from futures_agent.store.sentiment import FUNDING, upsert_funding
+from live_replay import FUNDED, candles_by_close, decider_of, replay, watch
 from market_panels import generated_panel
 from shipped import CONFIGURATIONS
 
@@ -220,6 +223,38 @@ def test_a_gate_that_says_otherwise_to_the_same_account_is_told(
     assert found.reproduced == found.compared - len(judged)
 
 
+def test_an_input_that_one_of_the_two_did_not_know_is_named(host: Host, panel: Panel, tmp_path: Path) -> None:
+    start_ms = int(panel.timeline[0]) // DAY_MS * DAY_MS
+    funding = np.array([(start_ms + hour * HOUR_MS, 0.0001) for hour in range(0, 72, 8)], FUNDING)
+    published = np.zeros(len(funding), PUBLISHED)
+    published["timestamp"] = published["available_at"] = funding["timestamp"]
+    published["value"] = funding["rate"]
+    decider = decider_of(
+        panel,
+        FUNDED,
+        {},
+        tmp_path,
+        published=lambda symbol: {"funding": published[: 6 if symbol[1] < "2" else 9]},
+    )
+    log = DecisionLog(host.settings.paths.decisions, 30)
+    for close_ms, arriving in sorted(candles_by_close(panel, FUNDED).items()):
+        if close_ms > start_ms + 72 * HOUR_MS:
+            break
+        for symbol, timeframe, candle in arriving:
+            decider.on_candle(symbol, timeframe, candle)
+        for missing in decider.missing(close_ms):
+            decider.have_none(missing)
+        made = decider.decide(close_ms, Account(wallet=10_000.0, holdings={}), close_ms)
+        log.append(made.close, list(made.decisions))
+    with closing(open_writer(host.settings.paths.database)) as db:
+        for symbol in panel.symbols:
+            upsert_funding(db, symbol, funding)
+    found = host.validated(start_ms + 72 * HOUR_MS, strategy=StrategySettings(name="live_replay:FUNDED"))
+    assert set(found.by_reason) == {"INPUT"}
+    assert {each.symbol for each in found.differing} == {"S0USDT", "S1USDT"}
+    assert found.differing[-1].detail == "funding was None, known to the backtest is 0.0001"
+
+
 def test_an_entry_that_nobody_decided_is_missed(host: Host, moments: list[Decided], now_ms: int) -> None:
     symbol, close_ms = entering(moments)
     host.log(
@@ -241,6 +276,16 @@ def test_parameters_of_the_log_are_used_whatever_the_settings_are_now(
 ) -> None:
     host.log(moments)
     assert host.validated(now_ms, strategy=StrategySettings(name="smc")).status == "VALIDATED"
+
+
+def test_a_log_that_nobody_can_make_sense_of_costs_no_run(
+    host: Host, moments: list[Decided], now_ms: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.log([replace(made, close=replace(made.close, limits={})) for made in moments])
+    found = host.validated(now_ms)
+    assert found.status == "NOT VALIDATED"
+    assert found.reason == "comparing failed, the journal has the traceback: KeyError: 'risk_per_trade'"
+    assert "Traceback" in caplog.text
 
 
 def test_a_strategy_that_fails_in_the_replay_says_so(

@@ -20,13 +20,13 @@ from futures_agent.errors import ExitCode
 from futures_agent.jobs import backtest, data_sync, data_validation
 from futures_agent.live.account import Account, RiskMemory
 from futures_agent.live.deciding import Decider
-from futures_agent.live.decision_log import DecisionLog
 from futures_agent.live.memory import anchor_of
 from futures_agent.live.warmup import warm_up
 from futures_agent.market.candle import FULL_CANDLE
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.market.universe import Member, Standing
 from futures_agent.program.blocks import set_block
+from futures_agent.program.decision_log import DecisionLog
 from futures_agent.program.holds import set_hold
 from futures_agent.program.progress import Reporter
 from futures_agent.program.records import RunLog, RunRecord

@@ -9,8 +9,9 @@ import pytest
 
 from futures_agent.clock import DAY_MS, HOUR_MS, parse_utc
 from futures_agent.errors import Refuse
-from futures_agent.live.account import Marked, RiskMemory, marked_equity
+from futures_agent.live.account import RiskMemory, marked_equity
 from futures_agent.plain import plain_type
+from futures_agent.risk.gate import Marked
 from futures_agent.risk.limits import LIMITS, limits_of
 from futures_agent.risk.state import RISK_STATE
 from futures_agent.settings.tree import RiskSettings

@@ -16,11 +16,11 @@ from futures_agent.clock import HOUR_MS
 from futures_agent.errors import Refuse
 from futures_agent.live.account import Account, Holding, RiskMemory
 from futures_agent.live.deciding import Decided, Decider
-from futures_agent.live.decision_log import HoldingLine
 from futures_agent.live.ids import trade_id_of
 from futures_agent.live.tracker import Arrival, Close, Missing, Rules, Tracker
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.policy.policy import Policy
+from futures_agent.program.decision_log import HoldingLine
 from futures_agent.risk.correlation import Closes, correlation
 from futures_agent.risk.rejection import Rejection
 from futures_agent.risk.state import RISK_STATE

@@ -18,8 +18,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from futures_agent.clock import DAY_MS, HOUR_MS, parse_utc, utc_text
-from futures_agent.live.decision_log import read_decisions
 from futures_agent.market.timeframe import Timeframe
+from futures_agent.program.decision_log import read_decisions
 from futures_agent.settings.tree import CostSettings, RiskSettings, Settings, StrategySettings
 from parity.backtested import backtest_of
 from parity.compare import differences, equity_differences, round_trips

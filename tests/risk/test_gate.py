@@ -18,7 +18,7 @@ from futures_agent.plain import run_plain
 from futures_agent.risk.correlation import Closes
 from futures_agent.risk.gate import ENTRY, exposure, judge_entry
 from futures_agent.risk.limits import limits_of
-from futures_agent.risk.rejection import Rejection
+from futures_agent.risk.rejection import BEFORE_THE_GATE, Rejection
 from futures_agent.risk.state import new_risk_state
 from futures_agent.settings.tree import RiskSettings
 from sample_markets import instrument
@@ -138,8 +138,7 @@ def test_refusals_are_named(reason: Rejection, arguments: dict[str, Any]) -> Non
 
 
 def test_every_reason_of_the_gate_has_a_test() -> None:
-    elsewhere = {ACCEPTED, Rejection.ENTRY_LAPSED, Rejection.POLICY_DECLINED}  # the portfolio's own
-    assert {reason for reason, _ in REFUSALS} == set(Rejection) - elsewhere
+    assert {reason for reason, _ in REFUSALS} == set(Rejection) - BEFORE_THE_GATE - {ACCEPTED}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ tells why: it holds the candles and inputs as they were seen, and a digest of al
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +27,9 @@ from futures_agent.backtest.verdicts_again import judge_again, verdict_of
 from futures_agent.clock import DAY_MS, utc_text
 from futures_agent.compiled import code_digest
 from futures_agent.errors import AgentError, Refuse
-from futures_agent.live.decision_log import CloseLine, DecisionLine, read_decisions
 from futures_agent.market.candle import CANDLE
 from futures_agent.market.timeframe import Timeframe
+from futures_agent.program.decision_log import CloseLine, DecisionLine, read_decisions
 from futures_agent.settings.tree import Settings
 from futures_agent.store.candles import read_candles
 from futures_agent.store.database import database_errors, open_reader
@@ -37,6 +38,7 @@ from futures_agent.strategy.bars import bars_in_order
 from futures_agent.strategy.registry import load_strategy
 from futures_agent.strategy.strategy import SIGNAL, Strategy
 
+_log = logging.getLogger(__name__)
 _WINDOW_MS = DAY_MS
 _MOST_LISTED = 50
 _NAMES = {timeframe.ms: timeframe.name for timeframe in Timeframe}
@@ -137,6 +139,11 @@ def validate_signals(settings: Settings, now_ms: int, compile_cache: Path | None
             found = _compare(fitting, _Replay(db, strategy, timeframe, compile_cache))
     except AgentError as error:
         return not_validated(str(error))
+    except Exception as error:  # a log of another version: a night's result is worth more than the comparison
+        _log.exception("comparing with the live decisions failed")
+        return not_validated(
+            f"comparing failed, the journal has the traceback: {type(error).__name__}: {error}"
+        )
     return _summary(found, fitting, (since_ms, now_ms))
 
 

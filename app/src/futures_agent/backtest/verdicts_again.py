@@ -8,29 +8,17 @@ from typing import Any, NamedTuple
 import apsw
 
 from futures_agent.execution.rounding import RULES, rules_of
-from futures_agent.live.account import Marked
-from futures_agent.live.decision_log import CloseLine, DecisionLine
 from futures_agent.market.instrument import Instrument
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.plain import plain_type
+from futures_agent.program.decision_log import CloseLine, DecisionLine
 from futures_agent.risk.correlation import Closes
-from futures_agent.risk.gate import ENTRY, judge_entry
+from futures_agent.risk.gate import ENTRY, Marked, judge_entry
 from futures_agent.risk.limits import LIMITS
-from futures_agent.risk.rejection import Rejection
+from futures_agent.risk.rejection import BEFORE_THE_GATE, Rejection
 from futures_agent.risk.state import RISK_STATE
 from futures_agent.store.candles import read_candles
 
-# What the gate never saw: it was refused before.
-_BEFORE_THE_GATE = frozenset(
-    each.name
-    for each in (
-        Rejection.ENTRY_LAPSED,
-        Rejection.POLICY_DECLINED,
-        Rejection.CLOSE_LATE,
-        Rejection.UNSETTLED,
-        Rejection.ENTRIES_STOPPED,
-    )
-)
 _SLACK_BARS = 100  # a symbol's newest candle may be older than the close
 
 
@@ -45,8 +33,9 @@ class Verdict(NamedTuple):
 
 
 def verdict_of(line: DecisionLine) -> Verdict | None:
-    """Return what the gate said live; None where it was not asked."""
-    if line.rejection is None or line.rejection in _BEFORE_THE_GATE:
+    """Return what the gate said live; None where it was not asked, or in words of another version."""
+    reason = Rejection.__members__.get(line.rejection or "")
+    if line.rejection is None or reason is None or reason in BEFORE_THE_GATE:
         return None
     return Verdict(line.rejection, float(line.quantity or 0.0))
 

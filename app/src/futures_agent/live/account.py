@@ -14,6 +14,7 @@ from futures_agent.clock import utc_text
 from futures_agent.errors import Refuse
 from futures_agent.files import write_atomically
 from futures_agent.plain import PlainRecord, as_tuple, plain_type
+from futures_agent.risk.gate import Marked
 from futures_agent.risk.state import RISK_STATE, new_risk_state, rearm, risk_step
 
 _FORMAT = 1
@@ -46,17 +47,6 @@ class Account(Struct, frozen=True, kw_only=True):
 
     wallet: float
     holdings: Mapping[str, Holding]
-
-
-class Marked:
-    """A holding at its last close, as `risk.gate` reads it; side 0 is none."""
-
-    __slots__ = ("mark_price", "quantity", "side")
-
-    def __init__(self, side: int = 0, quantity: float = 0.0, mark_price: float = 0.0) -> None:
-        self.side = side
-        self.quantity = quantity
-        self.mark_price = mark_price
 
 
 def marked_equity(wallet: float, holdings: Iterable[tuple[Marked, float]]) -> float:

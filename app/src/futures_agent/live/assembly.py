@@ -25,7 +25,6 @@ from futures_agent.live.candle_fetch import CandleFetch
 from futures_agent.live.clerk import Clerk
 from futures_agent.live.control import Control
 from futures_agent.live.deciding import Decided, Decider
-from futures_agent.live.decision_log import DecisionLog
 from futures_agent.live.desk import Desk
 from futures_agent.live.heartbeat import Heartbeat, Limits
 from futures_agent.live.ids import Purpose
@@ -47,6 +46,7 @@ from futures_agent.live.warmup import warm_up
 from futures_agent.market.instrument import Instrument
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.program.credentials import read_credential
+from futures_agent.program.decision_log import DecisionLog
 from futures_agent.program.incidents import IncidentLog
 from futures_agent.program.progress import Reporter
 from futures_agent.settings import Settings

@@ -18,8 +18,7 @@ from futures_agent import __version__
 from futures_agent.compiled import code_digest
 from futures_agent.errors import Refuse
 from futures_agent.execution.rounding import RULES, rules_of
-from futures_agent.live.account import Account, Marked, RiskMemory, marked_equity
-from futures_agent.live.decision_log import BarLine, CloseLine, DecisionLine, HoldingLine
+from futures_agent.live.account import Account, RiskMemory, marked_equity
 from futures_agent.live.ids import trade_id_of
 from futures_agent.live.records import EntryWanted, ExitWanted
 from futures_agent.live.tracker import Arrival, Missing, Published, Rules, Stepped, Tracker
@@ -28,8 +27,9 @@ from futures_agent.market.instrument import Instrument
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.plain import plain_type
 from futures_agent.policy.policy import Policy
+from futures_agent.program.decision_log import BarLine, CloseLine, DecisionLine, HoldingLine
 from futures_agent.risk.correlation import Closes
-from futures_agent.risk.gate import ENTRY, judge_entry
+from futures_agent.risk.gate import ENTRY, Marked, judge_entry
 from futures_agent.risk.limits import LIMITS, limits_of
 from futures_agent.risk.rejection import Rejection
 from futures_agent.risk.state import RISK_STATE

@@ -39,6 +39,17 @@ ENTRY = np.dtype(
 )
 
 
+class Marked:
+    """A holding at its last close, for the plain gate; in a compiled one it is a record. Side 0 is none."""
+
+    __slots__ = ("mark_price", "quantity", "side")
+
+    def __init__(self, side: int = 0, quantity: float = 0.0, mark_price: float = 0.0) -> None:
+        self.side = side
+        self.quantity = quantity
+        self.mark_price = mark_price
+
+
 @kernel
 def judge_entry(
     entry: Any, state: Any, holdings: Any, closes: Closes, limits: Any, rules: Any

@@ -30,3 +30,15 @@ class Rejection(IntEnum):
     CLOSE_LATE = 16  # live: the candle came too long after its close, or while nobody decided
     UNSETTLED = 17  # live: the account, or this symbol's orders, are not yet beyond doubt
     ENTRIES_STOPPED = 18  # live: somebody, or a rule outside the risk gate, lets nothing be opened
+
+
+# What the gate is not asked about: the entry was refused before.
+BEFORE_THE_GATE = frozenset(
+    {
+        Rejection.ENTRY_LAPSED,
+        Rejection.POLICY_DECLINED,
+        Rejection.CLOSE_LATE,
+        Rejection.UNSETTLED,
+        Rejection.ENTRIES_STOPPED,
+    }
+)

@@ -10,7 +10,7 @@ from futures_agent.backtest.panel import Panel
 from futures_agent.clock import DAY_MS, HOUR_MS
 from futures_agent.errors import Refuse, Retry
 from futures_agent.live.deciding import Decided
-from futures_agent.live.decision_log import DecisionLog, read_decisions
+from futures_agent.program.decision_log import DecisionLog, read_decisions
 from futures_agent.settings.tree import RiskSettings
 from live_replay import decider_of, replay, watch
 from market_panels import generated_panel
