@@ -24,6 +24,7 @@ from futures_agent.errors import ExitCode, Refuse
 from futures_agent.market.observation import PUBLISHED
 from futures_agent.market.timeframe import Timeframe
 from futures_agent.settings.tree import CostSettings, RiskSettings
+from futures_agent.strategy import bars as strategy_bars
 from futures_agent.strategy.ema_cross import STRATEGY as EMA_CROSS
 from futures_agent.strategy.strategy import Strategy
 from sample_markets import START_MS, instrument, random_candles, with_holes
@@ -406,14 +407,14 @@ def test_inputs_are_seen_when_they_were_published(peeking: ModuleType) -> None:
 def test_inputs_joined_by_their_own_time_are_found(
     peeking: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = deciding.known_at_closes
+    honest = strategy_bars.known_at_closes
 
     def careless(published: np.ndarray, closes: np.ndarray, max_age_ms: int) -> Any:
         at_once = published.copy()
         at_once["available_at"] = at_once["timestamp"]
         return honest(at_once, closes, max_age_ms)
 
-    monkeypatch.setattr(deciding, "known_at_closes", careless)
+    monkeypatch.setattr(strategy_bars, "known_at_closes", careless)
     report = audited(peeking.MOODY, panel_of(inputs={"mood": lambda symbol: moods()}))
     assert {(each.what, each.field) for each in check_of(report, "prefix").findings} == {("bar", "mood")}
 
