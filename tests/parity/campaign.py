@@ -85,7 +85,7 @@ def run(
             print(f"  refused live {dict(one.rounds.decider.rejections)}, backtest {expected.rejections}")
             print(f"  incidents {one.clerk.incident_count}")
         found = differences(trips, expected.trades, expected.symbols)
-        moments = read_decisions(replay.settings.paths.live / "decisions", start_ms, end_ms)
+        moments = read_decisions(replay.settings.paths.decisions, start_ms, end_ms)
         told = {close.close_ms: close.risk["equity"] for close, _ in moments}
         found += equity_differences(told, expected.equity)
     return len(trips), found, Counter(trip.reason.name for trip in trips)

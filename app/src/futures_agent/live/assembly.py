@@ -128,7 +128,7 @@ class Assembly:
         self.audit = Audit(self.broker, self.inbox, live.reconcile_s, self._prepare)
         self.control = Control(paths.live)
         self.risk = RiskMemory(paths.live / f"risk-{live.mode}.json")
-        self.decisions = DecisionLog(paths.live / "decisions", live.keep_decisions_days)
+        self.decisions = DecisionLog(paths.decisions, live.keep_decisions_days)
         self.projection = Projection(paths.database, settings.database, live.mode, self._all_rows)
         self.market_stream: MarketStream | None = None
         self._maker = ""
@@ -378,6 +378,7 @@ class Assembly:
             _log.info("the strategy warms up from its anchor: %s", why)
         anchor_ms = anchor_of(settings.live.anchor_days, now_ms) if memory is None else memory.anchor_ms
         decider = self._decider(anchor_ms=anchor_ms)
+        self.risk.begin(self.view.equity, now_ms)
         self._inputs.refresh(self.symbols, anchor_ms, now_ms)
         for pause_s in (*_WARM_UP_PAUSES_S, None):
             faults = self._step_through(decider, memory, close_ms)
