@@ -20,7 +20,11 @@ Agentctl = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def agentctl(settings: Settings) -> Agentctl:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {"AGENT_PATHS__STATE_DIR": str(settings.paths.state), "AGENT_BACKUP__RESERVE_MB": "0"}
+        environment = {
+            "AGENT_PATHS__STATE_DIR": str(settings.paths.state),
+            "AGENT_BACKUP__RESERVE_MB": "0",
+            "AGENT_BACKUP__DAILY_HOUR_UTC": "0",  # whatever the time, the first copy is the day's
+        }
         return subprocess.run(
             [sys.executable, "-m", "futures_agent.cli", *arguments],
             env={**os.environ, "AGENT_CONFIG": os.devnull, "COLUMNS": "200", **environment},

@@ -81,6 +81,7 @@ class Trader:
         self.phase = "starting"
         self.reconciled = False
         self.started_ms = time.time_ns() // 1_000_000
+        self._is_due = True
         self._hears_account = False
         self._warming = False
         self._alive_mono = float("-inf")
@@ -107,17 +108,18 @@ class Trader:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way and nothing waits: until time or the venue moves, nothing happens."""
+        """Whether nothing is under way and nothing waits: until time or the venue moves, nothing happens.
+
+        May be asked from another thread.
+        """
         parts = self.parts
-        desk, now_ms = parts.clerk.desk, parts.clock.now_ms()
-        dues = (desk.reconcile_wanted_ms(), desk.next_due_ms())
         return (
             self.phase == "trading"
             and self.reconciled
+            and not self._is_due
             and parts.inbox.is_done
             and not parts.clerk.in_flight
             and not parts.audit.is_pending
-            and all(due_ms is None or due_ms > now_ms for due_ms in dues)
             and not parts.rounds.is_busy
         )
 
@@ -135,6 +137,7 @@ class Trader:
     def turn(self) -> None:
         """Take one message, if one comes soon, and do whatever follows and whatever is due."""
         message = self.parts.inbox.take(self._nap_s())
+        self._is_due = True  # until it has been looked at again
         if message is not None:
             self._take(message)
         self.parts.clerk.settle()
@@ -147,10 +150,15 @@ class Trader:
             self.parts.reporter.alive()
 
     def _nap_s(self) -> float:
-        desk = self.parts.clerk.desk
-        dues = (desk.next_due_ms(), desk.reconcile_wanted_ms(), self.parts.rounds.next_due_ms)
-        naps = [self.parts.host_seconds_until(each) for each in dues if each is not None]
-        return min([*naps, _LONGEST_NAP_S])
+        """Return for how long, in host seconds, nothing is to be done unless a message comes."""
+        desk, now_ms = self.parts.clerk.desk, self.parts.clock.now_ms()
+        dues = [
+            each
+            for each in (desk.next_due_ms(), desk.reconcile_wanted_ms(), self.parts.rounds.next_due_ms)
+            if each is not None
+        ]
+        self._is_due = any(each <= now_ms for each in dues)
+        return min([*map(self.parts.host_seconds_until, dues), _LONGEST_NAP_S])
 
     def _take(self, message: Message) -> None:
         parts, now_ms = self.parts, self.parts.clock.now_ms()
