@@ -157,7 +157,7 @@ class Trader:
             for each in (desk.next_due_ms(), desk.reconcile_wanted_ms(), self.parts.rounds.next_due_ms)
             if each is not None
         ]
-        self._is_due = any(each <= now_ms for each in dues)
+        self._is_due = any(each <= now_ms for each in dues) or not self.parts.account.is_at_rest
         return min([*map(self.parts.host_seconds_until, dues), _LONGEST_NAP_S])
 
     def _take(self, message: Message) -> None:

@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
 
-from futures_agent.exchange.orders import FillSeen, PlaceStop, PlaceTarget, WalletSeen
+from futures_agent.exchange.orders import FillSeen, PlaceMarket, PlaceStop, PlaceTarget, WalletSeen
 from futures_agent.live.account import Account, Holding
 from futures_agent.live.desk import Desk
+from futures_agent.live.line import Line
 from futures_agent.live.order import State
 from futures_agent.live.records import Checkpoint, Happened, Reconciled, Record
 
@@ -149,5 +150,13 @@ class AccountView:
     @property
     def is_at_rest(self) -> bool:
         """Whether nothing is under way or unknown, and whatever is held has its stop."""
-        lines = self._desk.lines.values()
-        return all(not line.is_unclear and (not line.exposure or line.stop is not None) for line in lines)
+        return all(_rests(line) for line in self._desk.lines.values())
+
+
+def _rests(line: Line) -> bool:
+    if line.is_unclear or (line.exposure and line.stop is None):
+        return False
+    # An order at market that is taken and not told of yet will move the position any moment.
+    return not any(
+        order.state is State.LIVE and isinstance(order.request, PlaceMarket) for order in line.orders.values()
+    )
