@@ -203,7 +203,15 @@ class Replay:
         assert self.trader is not None
         self.simulator.clock.set(close_ms)
         self.simulator.venue.advance(close_ms)
-        self.trader.wait(lambda one: one.rounds.last_close_ms == close_ms and one.trader.is_idle)
+        account = self.simulator.venue.exchange.accounts[0]
+        # What the account's stream has yet to tell must not be overtaken by the next close.
+        self.trader.wait(
+            lambda one: (
+                one.rounds.last_close_ms == close_ms
+                and one.trader.is_idle
+                and one.cash.balance == account.wallet("USDT")
+            )
+        )
         self._collect()
 
     def _collect(self) -> None:
