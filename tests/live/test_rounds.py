@@ -100,6 +100,9 @@ class Account:
     def account_at(self, close_ms: int) -> Any:
         return None
 
+    def is_held(self, symbol: str) -> bool:
+        return symbol in self.held
+
     def is_leaving(self, symbol: str) -> bool:
         return symbol in self.leaving
 
@@ -249,19 +252,18 @@ def test_exits_come_first_then_the_entries(world: World) -> None:
 
 def test_a_turn_goes_out_before_it_goes_in(world: World) -> None:
     world.account.held = {"A"}
-    world.account.leaving = set()
     world.decider.exits, world.decider.entries = ["A"], ["A", "B"]
-    world.account.is_leaving = lambda symbol: symbol == "A"  # type: ignore[method-assign]
     world.candles("A", "B")
-    assert [each.symbol for each in world.turn()] == ["B"]
+    assert [(type(each), each.symbol) for each in world.turn()] == [(ExitWanted, "A"), (EntryWanted, "B")]
     assert world.rounds.is_busy
     world.account.held.discard("A")
+    world.account.leaving.discard("A")
     assert [each.symbol for each in world.turn()] == ["A"]
     assert not world.rounds.is_busy
 
 
 def test_a_turn_whose_exit_hangs_is_given_up(world: World) -> None:
-    world.account.leaving = {"A"}
+    world.account.held, world.account.leaving = {"A"}, {"A"}
     world.decider.exits, world.decider.entries = ["A"], ["A"]
     world.candles("A", "B")
     assert world.turn() == []  # it is under way already
@@ -281,11 +283,12 @@ def test_what_may_not_be_opened_is_refused_with_the_reason(world: World, everywh
 
 
 def test_entries_are_forgotten_when_told_to_stop(world: World) -> None:
-    world.account.leaving = {"A"}
+    world.account.held, world.account.leaving = {"A"}, {"A"}
     world.decider.exits, world.decider.entries = ["A"], ["A"]
     world.candles("A", "B")
     world.turn()
     world.rounds.forget_entries()
+    world.account.held.clear()
     world.account.leaving.clear()
     assert world.turn() == []
     assert not world.rounds.is_busy

@@ -38,13 +38,16 @@ from parity.stepped_clock import SteppedClock, stand_in_for
 KEY, SECRET = "parity", "parity-secret"
 EQUITY = 10_000
 _FOR_EVER_MS = 10 * 365 * 24 * HOUR_MS
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
+_TICK_S = 0.5
+_OPEN_WINDOW_MS = 60_000
 
 
 def venue_config(costs: CostSettings, leverage: int, **terms: Any) -> SimulatorConfig:
     """Return a venue that stands still, and fills as the backtest does."""
     trading = TradingConfig(
         path="bar",
+        open_window_ms=_OPEN_WINDOW_MS,
         accounts=(
             AccountConfig(
                 key=KEY,
@@ -124,10 +127,16 @@ class TraderThread:
         except BaseException as error:
             self.fault = error
 
-    def wait(self, check: Callable[[Assembly], bool]) -> None:
-        """Wait until `check` holds twice in a row."""
+    def wait(
+        self, check: Callable[[Assembly], bool], while_waiting: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wait until `check` holds twice in a row; call `while_waiting` a few times a second."""
         deadline, held = time.monotonic() + _PATIENCE_S, 0
+        called_mono = time.monotonic()
         while held < 2:
+            if time.monotonic() - called_mono >= _TICK_S:
+                called_mono = time.monotonic()
+                while_waiting()
             if self.fault is not None:
                 raise self.fault
             if time.monotonic() > deadline:
@@ -210,9 +219,19 @@ class Replay:
                 one.rounds.last_close_ms == close_ms
                 and one.trader.is_idle
                 and one.cash.balance == account.wallet("USDT")
-            )
+            ),
+            lambda: self._tick(close_ms),
         )
         self._collect()
+
+    def _tick(self, close_ms: int) -> None:
+        """Let a second pass: some of what the trader does about doubts has a pace of its own.
+
+        Prices stand still meanwhile.
+        """
+        if self.now_ms < close_ms + _OPEN_WINDOW_MS - 2_000:
+            self.simulator.clock.step(1_000)
+            self.simulator.venue.advance(self.now_ms)
 
     def _collect(self) -> None:
         """Take what the venue booked since the last time."""

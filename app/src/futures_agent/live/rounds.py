@@ -38,6 +38,8 @@ class Holdings(Protocol):
 
     def account_at(self, close_ms: int) -> Account: ...
 
+    def is_held(self, symbol: str) -> bool: ...
+
     def is_leaving(self, symbol: str) -> bool: ...
 
     def may_open(self, symbol: str) -> bool: ...
@@ -231,7 +233,8 @@ class Rounds:
         def refusal(symbol: str) -> Rejection:
             if opens_nothing:
                 return Rejection.ENTRIES_STOPPED
-            turns = account.is_leaving(symbol)
+            # Asked of what is held, it is being left at this very close: the entry waits until it is flat.
+            turns = account.is_held(symbol)
             return Rejection.ACCEPTED if turns or account.may_open(symbol) else Rejection.UNSETTLED
 
         now_ms = self._clock.now_ms()

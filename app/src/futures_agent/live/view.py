@@ -41,7 +41,10 @@ class Cash:
         if isinstance(record, Reconciled):
             for fill in record.fills:
                 self._see(fill)
-            self._see(record.snapshot.wallet)
+            wallet = record.snapshot.wallet
+            # Of one millisecond the stream tells the last word; what was asked for may lack it.
+            if not self._wallets or wallet.time_ms > self._wallets[-1].time_ms:
+                self._see(wallet)
         elif isinstance(record, Checkpoint) and record.wallet is not None:
             self._see(record.wallet)
         elif isinstance(record, Happened):
@@ -103,6 +106,10 @@ class AccountView:
                 mark_price=self._marks.get(each.symbol, entry),
             )
         return Account(wallet=float(self._cash.before(close_ms)), holdings=holdings)
+
+    def is_held(self, symbol: str) -> bool:
+        line = self._desk.lines.get(symbol)
+        return line is not None and bool(line.exposure)
 
     def is_leaving(self, symbol: str) -> bool:
         line = self._desk.lines.get(symbol)
