@@ -21,7 +21,8 @@ from futures_agent.exchange.outcome import Outcome
 from futures_agent.exchange.trading import ExchangeBroker
 from futures_agent.simulator.fault_acts import ForeignOrder
 from futures_agent.simulator.fault_plan import Planned
-from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault, StoreLag
+from futures_agent.simulator.fault_store import StoreLag
+from futures_agent.simulator.faults import ClockSkew, EngineDelay, Fault
 from futures_agent.simulator.trading.config import AccountConfig
 from signed_client import Floor, SignedClient, trading_floor
 
@@ -412,6 +413,16 @@ def test_fills_come_whole_over_pages(
     told = [(fill.trade_id, fill.price, fill.fee, fill.order_id) for fill in fills]
     assert told == [(each.trade_id, each.price, each.fee, each.order_id) for each in client.account.fills]
     assert {(fill.client_id, fill.side, fill.fee_asset) for fill in fills} == {("", 1, "USDT")}
+
+
+def test_fills_tell_when_the_exchange_took_the_position(client: SignedClient, broker: ExchangeBroker) -> None:
+    broker.send(buy("cfa-23-E1", "0.002"))
+    broker.send(leave("cfa-23-X1", "0.001"))
+    exchange, now_ms = client.simulator.venue.exchange, client.simulator.clock.now_ms()
+    with client.simulator.venue.lock:
+        exchange.liquidate(client.account, BTC, now_ms)
+    names = [fill.client_id.partition("-")[0] for fill in broker.fills_since(BTC, now_ms - DAY_MS)]
+    assert names == ["", "", "autoclose"]
 
 
 def test_the_history_spans_months_and_their_funding(tmp_path: Path) -> None:
