@@ -808,6 +808,12 @@ def test_a_stop_that_a_snapshot_lacks_protects_no_more_until_a_query_finds_it(be
     assert (left[0], left[1].client_id) == (65_000, X1)
 
 
+def test_a_foreign_order_at_market_does_not_rest(bench):
+    bench.tell(order("web_1", type="MARKET", status="NEW"))
+    assert bench.incidents == []
+    assert bench.desk.may_open(SYMBOL)
+
+
 def test_foreign_orders_keep_a_symbol_closed_until_a_person_removes_them(bench):
     foreign = order("web_1", type="LIMIT")
     assert bench.reconcile(orders=[foreign]) == []
