@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from faults.table import Case
+from faults.table import Case, Moment, Scene
 
 _ORDER, _ALGO = "/fapi/v1/order", "/fapi/v1/algoOrder"
 _ENTRY: dict[str, Any] = {"method": "POST", "path": _ORDER, "type": "MARKET"}
@@ -25,9 +25,13 @@ _LOST: dict[str, dict[str, Any]] = {
 _NOT_EXECUTED: dict[str, dict[str, Any]] = {
     "503 unavailable": {"how": "service unavailable"},
     "503 internal": {"how": "internal error"},
-    "-1015 too many orders": {"how": "refused", "code": -1015},
-    "-5028 engine delay": {"how": "engine delay", "delay_ms": 10_000},
 }
+_SENDING: tuple[tuple[str, Scene, Moment, dict[str, Any], str], ...] = (
+    ("entry", "exit", "entry", _ENTRY, "SIGNAL"),
+    ("stop", "stop", "entry", _STOP, "STOP"),
+    ("target", "target", "entry", _TARGET, "TARGET"),
+    ("exit", "exit", "exit", _EXIT, "SIGNAL"),
+)
 
 
 def _lost_answers() -> list[Case]:
@@ -78,26 +82,13 @@ def _not_executed() -> list[Case]:
     """The exchange says that it did nothing: sent again."""
     rows = []
     for name, fault in _NOT_EXECUTED.items():
-        by_path = "path" not in fault and fault["how"] != "engine delay"
-        for what, scene, moment, order, reason in (
-            ("entry", "exit", "entry", _ENTRY, "SIGNAL"),
-            ("stop", "stop", "entry", _STOP, "STOP"),
-            ("target", "target", "entry", _TARGET, "TARGET"),
-            ("exit", "exit", "exit", _EXIT, "SIGNAL"),
-        ):
-            if not by_path and what not in ("entry", "exit"):
-                continue
-            strike = fault | order if by_path else fault
-            naked_s = 12.0 if "-1015" in name and what == "stop" else 5.0
-            rows.append(
-                Case(
-                    f"{what}, {name}",
-                    scene,  # type: ignore[arg-type]
-                    ((moment, strike),),  # type: ignore[arg-type]
-                    (reason, "OPEN"),
-                    naked_s=naked_s,
-                )
-            )
+        for what, scene, moment, order, reason in _SENDING:
+            rows.append(Case(f"{what}, {name}", scene, ((moment, fault | order),), (reason, "OPEN")))
+    slow = {"how": "engine delay", "delay_ms": 10_000}
+    rows += [
+        Case("entry, -5028 too old at the engine", "exit", (("entry", slow),), ("SIGNAL", "OPEN")),
+        Case("exit, -5028 too old at the engine", "exit", (("exit", slow),), ("SIGNAL", "OPEN")),
+    ]
     return rows
 
 
@@ -116,7 +107,7 @@ def _refused(
 
 _REFUSALS = [
     _refused("entry", -2019, "exit", ("REFUSED", "OPEN"), ("ENTRY_REFUSED",)),
-    _refused("entry", -4164, "exit", ("REFUSED", "OPEN"), ("ENTRY_REFUSED",)),
+    _refused("entry", -2027, "exit", ("REFUSED", "OPEN"), ("ENTRY_REFUSED",)),
     _refused("entry", -4131, "exit", ("REFUSED", "OPEN"), ("ENTRY_REFUSED",)),
     _refused("entry", -1021, "exit", ("SIGNAL", "OPEN"), ()),
     _refused("stop", -2021, "exit", ("STOP", "OPEN"), ("STOP_REFUSED",)),
@@ -134,32 +125,49 @@ _REFUSALS = [
 
 
 def _limits() -> list[Case]:
-    """429 and 418: nothing is sent until they are over; then whatever is due."""
+    """Limits: nothing is sent until they are over; then whatever is due.
+
+    An entry that could not be sent in time is none, and a position that had to wait for its stop is closed
+    as soon as anything can be sent.
+    """
     rows = []
     for name, fault, wait_s in (
         ("429", {"how": "refused", "status": 429}, 60),
         ("429 with Retry-After", {"how": "refused", "status": 429, "retry_after_s": 20}, 20),
         ("429 to all", {"how": "limited"}, 60),
         ("418", {"how": "refused", "status": 418, "retry_after_s": 90}, 90),
-        ("403", {"how": "firewall"}, 300),
+        ("-1015 too many orders", {"how": "refused", "code": -1015}, 60),
     ):
-        # An entry that comes too late is none; a position without its stop is closed once that is possible.
-        late = ("REFUSED",) if name == "403" else ("SIGNAL",)
-        told = ("ENTRY_REFUSED",) if name == "403" else ()
         rows += [
-            Case(f"entry, {name}", "exit", (("entry", fault | _ENTRY),), (*late, "OPEN"), told),
+            Case(
+                f"entry, {name}",
+                "exit",
+                (("entry", fault | _ENTRY),),
+                ("SIGNAL|LAPSED", "OPEN"),
+                ("LAPSED?",),
+            ),
             Case(
                 f"stop, {name}",
                 "exit",
                 (("entry", fault | _STOP),),
                 ("UNPROTECTED", "OPEN"),
-                ("UNPROTECTED", "STOP_REFUSED?"),
-                naked_s=wait_s + 12,
+                ("UNPROTECTED", "STOP_REFUSED?"),  # the stop may come last, when there is no position
+                naked_s=wait_s + 10,
             ),
-            Case(f"exit, {name}", "exit", (("exit", fault | _EXIT),), ("SIGNAL", "OPEN"), ("EXIT_REFUSED?",)),
+            Case(f"exit, {name}", "exit", (("exit", fault | _EXIT),), ("SIGNAL", "OPEN")),
         ]
-    throttled = {"how": "throttled", "count": None, "for_s": 300}
+    wall, throttled = {"how": "firewall"}, {"how": "throttled", "count": None, "for_s": 300}
     rows += [
+        Case("entry, 403", "exit", (("entry", wall | _ENTRY),), ("REFUSED", "OPEN"), ("ENTRY_REFUSED",)),
+        Case(
+            "stop, 403",
+            "exit",
+            (("entry", wall | _STOP),),
+            ("UNPROTECTED", "OPEN"),
+            ("STOP_REFUSED", "UNPROTECTED"),
+            naked_s=310.0,
+        ),
+        Case("exit, 403", "exit", (("exit", wall | _EXIT),), ("SIGNAL", "OPEN"), ("EXIT_REFUSED",)),
         Case("-1008 once", "exit", (("entry", {"how": "throttled"}),), ("SIGNAL", "OPEN")),
         Case("-1008 for minutes", "exit", (("entry", throttled),), ("LAPSED", "OPEN"), ("LAPSED",)),
     ]

@@ -23,7 +23,7 @@ class Case(NamedTuple):
         type, `do` names a method of `World` instead.
     trades : tuple of str
         What must have become of every trade, in their order: the reason of its exit, OPEN, or why it was
-        never entered.
+        never entered. `SIGNAL|LAPSED`: by how far the waiting for a limit went in time.
     incidents : tuple of str
         Kinds that must be told, and those with a ? that may.
     naked_s : float

@@ -17,7 +17,7 @@ from unittest import mock
 import msgspec
 from msgspec.structs import replace
 
-from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS, parse_utc
+from futures_agent.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, parse_utc
 from futures_agent.settings.tree import (
     CostSettings,
     DataSettings,
@@ -46,6 +46,7 @@ PRICES_SEED = 3
 KEY, SECRET = "faults", "faults-secret"
 AUDIT_MS = 3 * MINUTE_MS  # the trader's routine look at the account, which host time paces, in venue time
 _STRIDE_MS = MINUTE_MS  # where nothing is due
+_FRUITLESS, _LONG_STRIDE_MS = 12, 8 * SECOND_MS
 _CLOSE_STRIDE_MS = 500  # where something is under way, or a position is without its stop
 _MOMENT_MS, _NEVER_MS = 10, 2**62
 _PATIENCE_S, _IDLE_PATIENCE_S = 5.0, 0.5
@@ -103,8 +104,6 @@ class World:
         what it could do at a moment.
     most_stops : int
         The most live stops that were seen for one symbol.
-    silent_ms : int
-        The longest time without a request while a ban was in force; see `watch_bans`.
     """
 
     def __init__(self, simulator: RunningSimulator, settings: Settings, clock: OffsetClock) -> None:
@@ -117,6 +116,7 @@ class World:
         self.faults: list[tuple[Planned, int]] = []  # with its number in the plan
         self._naked_since_ms: int | None = None
         self._audited_ms = 0
+        self._fruitless = 0  # rests in a row that came to no end
 
     @property
     def now_ms(self) -> int:
@@ -180,7 +180,7 @@ class World:
                 raise TimeoutError(self.trader.explain())
             self._rest()
             if not self._one.trader.is_idle:
-                self._step(self._next_ms(_CLOSE_STRIDE_MS))
+                self._step(self._next_ms(self._close_stride_ms))
 
     def stop(self) -> None:
         if self.trader is not None:
@@ -196,7 +196,7 @@ class World:
             if now_ms - self._audited_ms >= AUDIT_MS:
                 self._audited_ms = now_ms
                 self._one.audit.ask()
-            stride_ms = _STRIDE_MS if self._is_calm else _CLOSE_STRIDE_MS
+            stride_ms = _STRIDE_MS if self._is_calm else self._close_stride_ms
             self._step(min(until_ms, self._next_ms(stride_ms)))
         self._rest()
         self._look()
@@ -209,6 +209,11 @@ class World:
     @property
     def _is_calm(self) -> bool:
         return self._one.trader.is_idle and self._one.streams_are_up and self._naked_since_ms is None
+
+    @property
+    def _close_stride_ms(self) -> int:
+        """Small steps; larger ones while all that happens is that a limit of the exchange is waited out."""
+        return min(_CLOSE_STRIDE_MS << max(self._fruitless - _FRUITLESS, 0), _LONG_STRIDE_MS)
 
     def _due_ms(self) -> int:
         """Return when something is due by the trader's word, venue time."""
@@ -235,12 +240,14 @@ class World:
             self._raise_fault()
             working = hub.in_flight or hub.waiting or not one.inbox.is_empty
             if time.monotonic() - began > (_PATIENCE_S if working else _IDLE_PATIENCE_S):
+                self._fruitless += 1
                 return
             calm = (
                 not working and hub.activity == seen and one.trader.is_idle and self._due_ms() > self.now_ms
             )
             held, seen = (held + 1 if calm else 0), hub.activity
             time.sleep(0.001)
+        self._fruitless = 0
 
     def _raise_fault(self) -> None:
         assert self.trader is not None
