@@ -243,9 +243,7 @@ class Assembly:
         if due or last_mono is None or now_mono - last_mono >= _INSTRUMENTS_EVERY_S:
             info = self.market_client.exchange_info()
             self.instruments.update(info.instruments)
-            first = self._instruments_mono is None
-            self._instruments_mono = now_mono
-            if first:
+            if last_mono is None:
                 followed = self.settings.data.followed(info.instruments)
                 self.symbols = tuple(each for each in followed if self._trades(each))
                 if not self.symbols:
@@ -254,6 +252,7 @@ class Assembly:
                 self.broker.prepare(self.symbols, leverage)
                 if isinstance(self.broker, PaperBroker):
                     self._on_stream("user", True, "the paper account tells by itself")
+            self._instruments_mono = now_mono  # only now: what failed is done again before the next audit
 
     def _trades(self, symbol: str) -> bool:
         instrument = self.instruments.get(symbol)
