@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # Tools that call each other by name (molecule, ansible, ansible-lint) find themselves there.
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test lint types unit ansible host system bench soak pictures parity crash clean
+.PHONY: help demo test lint types unit ansible host system bench soak pictures parity crash faults clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -82,6 +82,9 @@ parity: $(VENV)/.develop ## half a year of recorded candles through the live tra
 crash: $(VENV)/.develop ## disturbed and killed runs of the jobs; RUNS=200, SEED=number repeats one
 	$(BIN)/python tests/crash/campaign.py --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python tests/backup_corruption.py --runs $(or $(RUNS),100) $(if $(SEED),--seed $(SEED))
+
+faults: $(VENV)/.develop ## every fault of the exchange in every situation of a trade; ONLY=word, SEED=number
+	$(BIN)/python tests/faults/campaign.py $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED))
 
 clean: ## remove what the targets made here
 	rm -rf $(VENV) .demo .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

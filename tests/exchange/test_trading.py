@@ -415,6 +415,16 @@ def test_fills_come_whole_over_pages(
     assert {(fill.client_id, fill.side, fill.fee_asset) for fill in fills} == {("", 1, "USDT")}
 
 
+def test_fills_tell_when_the_exchange_took_the_position(client: SignedClient, broker: ExchangeBroker) -> None:
+    broker.send(buy("cfa-23-E1", "0.002"))
+    broker.send(leave("cfa-23-X1", "0.001"))
+    exchange, now_ms = client.simulator.venue.exchange, client.simulator.clock.now_ms()
+    with client.simulator.venue.lock:
+        exchange.liquidate(client.account, BTC, now_ms)
+    names = [fill.client_id.partition("-")[0] for fill in broker.fills_since(BTC, now_ms - DAY_MS)]
+    assert names == ["", "", "autoclose"]
+
+
 def test_the_history_spans_months_and_their_funding(tmp_path: Path) -> None:
     with trading_floor(terms={"path": "bar"}, history_days=120) as months:
         client, clock = months.client(), months.simulator.clock

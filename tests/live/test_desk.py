@@ -523,6 +523,7 @@ def filled(bench):
 def test_a_stop_beyond_the_price_closes_at_market_at_once(bench):
     sent = bench.refuse(filled(bench), -2021)
     assert sent == [PlaceMarket(symbol=SYMBOL, client_id=X1, side=-1, quantity=ONE, reduce_only=True)]
+    assert bench.incidents == ["STOP_REFUSED"]
     bench.tell(bench.fill(X1, -1, price="985"))
     assert bench.trade.exit_reason == "STOP"
 
@@ -546,7 +547,7 @@ def test_a_stop_that_stays_unconfirmed_closes_the_position(bench):
         for when, request in bench.at(tenth * 100):
             sent.append((when, type(request)))
             if isinstance(request, QueryStop):
-                bench.refuse(request, -2013)
+                bench.answer(request, Outcome.NOT_EXECUTED)
     assert sent == [
         (500, QueryStop),
         (1000, QueryStop),
@@ -555,6 +556,18 @@ def test_a_stop_that_stays_unconfirmed_closes_the_position(bench):
         (5000, PlaceMarket),
     ]
     assert bench.incidents == ["UNPROTECTED"]
+
+
+def test_a_stop_that_no_query_finds_is_followed_by_another_at_once(bench):
+    bench.answer(filled(bench), Outcome.UNKNOWN)
+    ((when, query),) = bench.at(500)
+    assert (when, query) == (500, QueryStop(symbol=SYMBOL, client_id=S1))
+    (second,) = bench.refuse(query, -2013)
+    assert (second.client_id, second.trigger_price) == (S2, 990)
+    (target,) = bench.answer(second)
+    assert isinstance(target, PlaceTarget)
+    assert bench.tell(stop(S1)) == [CancelStop(symbol=SYMBOL, client_id=S2)]  # the first lived after all
+    assert bench.incidents == []
 
 
 def test_a_stop_that_exists_already_is_looked_for_and_adopted(bench):
@@ -793,6 +806,12 @@ def test_a_stop_that_a_snapshot_lacks_protects_no_more_until_a_query_finds_it(be
     bench.reconcile([(SYMBOL, 1)])
     (left,) = [(when, r) for when, r in bench.at(66_000) if isinstance(r, PlaceMarket)]
     assert (left[0], left[1].client_id) == (65_000, X1)
+
+
+def test_a_foreign_order_at_market_does_not_rest(bench):
+    bench.tell(order("web_1", type="MARKET", status="NEW"))
+    assert bench.incidents == []
+    assert bench.desk.may_open(SYMBOL)
 
 
 def test_foreign_orders_keep_a_symbol_closed_until_a_person_removes_them(bench):

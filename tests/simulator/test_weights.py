@@ -41,6 +41,13 @@ def test_refusals_of_another_minute_are_forgiven() -> None:
     assert limiter.admit("a", 2, NOON + MINUTE_MS).status == 429
 
 
+def test_an_exhausted_limit_refuses_in_a_fresh_minute_too() -> None:
+    limiter = WeightLimiter(limit=10)
+    assert limiter.exhaust("a", NOON).status == 429
+    assert limiter.admit("a", 0, NOON + MINUTE_MS - 1).status == 429
+    assert limiter.admit("a", 0, NOON + MINUTE_MS).status == 200
+
+
 def test_bans_grow_up_to_three_days() -> None:
     limiter = WeightLimiter(limit=1, tolerated_refusals=0)
     now, lengths = NOON, []

@@ -157,7 +157,7 @@ def test_a_stream_that_tells_nothing_of_an_order_is_given_up(
     client.simulator.venue.streams.disturb("silent", "private")  # pings are answered
     assert broker.send(buy("cfa-8-E1")).outcome is Outcome.OK
     heard.until_up(2)
-    assert heard.downs() == ["it has told nothing of an order sent more than 0.5 s ago"]
+    assert heard.downs() == ["it has told nothing of an order answered more than 0.5 s ago"]
     closed_trade(broker, heard, "cfa-9")
     assert len(heard.downs()) == 1
 

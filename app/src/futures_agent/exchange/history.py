@@ -1,14 +1,17 @@
 """What happened to an account: its fills and funding payments, page by page.
 
-Source: Binance USDⓈ-M "Account Trade List" and "Get Income History": three months back, seven days a query.
+Sources: Binance USDⓈ-M "Account Trade List", "User's Force Orders" and "Get Income History": three months
+back, seven days a query.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from futures_agent.clock import DAY_MS
-from futures_agent.exchange.account_payloads import Payment, decoded, fills_in
+from msgspec.structs import replace
+
+from futures_agent.clock import DAY_MS, MINUTE_MS
+from futures_agent.exchange.account_payloads import Payment, decoded, fills_in, orders_in
 from futures_agent.exchange.orders import FillSeen, FundingSeen
 from futures_agent.exchange.signed import SignedClient
 from futures_agent.exchange.signing import Value
@@ -16,12 +19,17 @@ from futures_agent.exchange.signing import Value
 _KEPT_MS = 89 * DAY_MS  # of three months, however short they are
 _WINDOW_MS = 7 * DAY_MS - 1
 _PAGE = 1000
+_FORCED_PAGE = 100  # the most; nobody is liquidated more often in a week
 _TRADES, _TRADES_WEIGHT = "/fapi/v1/userTrades", 5
+_FORCED, _FORCED_WEIGHT = "/fapi/v1/forceOrders", 50  # 20 for one kind of them; both are wanted
 _INCOME, _INCOME_WEIGHT = "/fapi/v1/income", 30
 
 
 def fills_since(client: SignedClient, symbol: str, since_ms: int) -> list[FillSeen]:
     """Return the fills of `symbol` from `since_ms` (ms UTC) on, oldest first, each once.
+
+    They tell no client ids but those of liquidation and auto-deleveraging: without them it would look as if
+    somebody else had closed the position.
 
     Raises
     ------
@@ -43,7 +51,16 @@ def fills_since(client: SignedClient, symbol: str, since_ms: int) -> list[FillSe
             params = {"symbol": symbol, "fromId": page[-1].trade_id + 1, "limit": _PAGE}
             page = fills_in(client.data(_TRADES, params, _TRADES_WEIGHT))
             found.update((fill.trade_id, fill) for fill in page)
-    return sorted(found.values(), key=lambda fill: (fill.time_ms, fill.trade_id))
+    fills = sorted(found.values(), key=lambda fill: (fill.time_ms, fill.trade_id))
+    closing_ms = next((fill.time_ms for fill in fills if fill.realized_pnl), None)
+    if closing_ms is None:
+        return fills
+    names: dict[int, str] = {}
+    for start_ms, end_ms in _windows(client, closing_ms - MINUTE_MS):
+        params = {"symbol": symbol, "startTime": start_ms, "endTime": end_ms, "limit": _FORCED_PAGE}
+        forced = orders_in(client.data(_FORCED, params, _FORCED_WEIGHT))
+        names.update((order.order_id, order.client_id) for order in forced)
+    return [replace(fill, client_id=names.get(fill.order_id, fill.client_id)) for fill in fills]
 
 
 def funding_since(client: SignedClient, since_ms: int) -> list[FundingSeen]:

@@ -206,7 +206,9 @@ class ExchangeBroker:
             reply = self._client.change("POST", _ALGO, _stop_terms(request), 0, order=True)
         else:
             reply = self._client.change("POST", _ORDER, _order_terms(request), 0, order=True)
-        if reply.outcome is not Outcome.OK:
+        if reply.outcome is Outcome.OK:
+            self._stream.expect_now(request.client_id)
+        else:
             self._stream.expect_no_more(request.client_id)
         if reply.code == _DUPLICATE:
             found = self._query_of(request)

@@ -115,6 +115,7 @@ def _refused(line: Line, order: Order, answer: Answer, at_ms: int) -> None:
     text = f"{order.client_id} refused: {answer.code} {answer.message}"
     if order.purpose is Purpose.STOP and answer.code == _WOULD_TRIGGER:
         line.exit_why = line.exit_why or "STOP"
+        line.report("STOP_REFUSED", text, at_ms)
     elif order.purpose is Purpose.STOP and answer.code == _STOP_EXISTS:
         line.wait_stop = True
         line.ask(at_ms)

@@ -134,6 +134,7 @@ class Assembly:
         self._maker = ""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
         self._instruments_mono: float | None = None
+        self._instruments_due = False
         self._gate_looked_mono = float("-inf")
         self._gate_why = ""
         self._is_up: set[str] = set()
@@ -234,14 +235,16 @@ class Assembly:
                 self.inbox.put(WorkFailed("paper account", error))
 
     def _prepare(self) -> None:
-        """Know the contracts, asked for once an hour, and the account's terms; before each audit."""
-        now_mono = time.monotonic()
-        if self._instruments_mono is None or now_mono - self._instruments_mono >= _INSTRUMENTS_EVERY_S:
+        """Know the contracts, asked for once an hour and after a refusal, and the account's terms.
+
+        Done before each audit.
+        """
+        now_mono, due, self._instruments_due = time.monotonic(), self._instruments_due, False
+        last_mono = self._instruments_mono
+        if due or last_mono is None or now_mono - last_mono >= _INSTRUMENTS_EVERY_S:
             info = self.market_client.exchange_info()
             self.instruments.update(info.instruments)
-            first = self._instruments_mono is None
-            self._instruments_mono = now_mono
-            if first:
+            if last_mono is None:
                 followed = self.settings.data.followed(info.instruments)
                 self.symbols = tuple(each for each in followed if self._trades(each))
                 if not self.symbols:
@@ -250,6 +253,7 @@ class Assembly:
                 self.broker.prepare(self.symbols, leverage)
                 if isinstance(self.broker, PaperBroker):
                     self._on_stream("user", True, "the paper account tells by itself")
+            self._instruments_mono = now_mono  # only now: what failed is done again before the next audit
 
     def _trades(self, symbol: str) -> bool:
         instrument = self.instruments.get(symbol)
@@ -260,6 +264,8 @@ class Assembly:
     def _recorded(self, record: Record) -> None:
         """Keep money and the database's rows up with the desk."""
         self.cash.hear(record)
+        if isinstance(record, Incident) and record.kind.endswith("_REFUSED"):
+            self._instruments_due = True  # the contract's terms may have changed
         symbol = _symbol_of(record)
         if symbol and symbol in self.desk.lines:
             self._project([symbol])

@@ -126,6 +126,8 @@ def stop_wants(line: Line, terms: Terms) -> Wants:
             again_ms = _again_ms(order)
             yield send(again_ms, trade.trade_id, order.request)
             return
+        if order.state is State.UNKNOWN and order.absences:
+            continue  # should it live after all, one of the two is refused or cancelled; none opens anything
         if not order.is_done:
             return
     price = _stop_price(line, trade, terms)

@@ -54,6 +54,8 @@ def see_stranger(line: Line, seen: OrderSeen | StopSeen, at_ms: int) -> None:
         return
     if system_exit(seen.client_id) or seen.client_id in line.gone_strangers:
         return
+    if seen.type == "MARKET" and not is_ours(seen.client_id):
+        return  # it does not rest: its fills tell
     if seen.client_id in line.strangers:
         line.strangers[seen.client_id].seen = seen
         return

@@ -97,7 +97,7 @@ class WeightLimiter:
 
     def exhaust(self, client: str, now_ms: int) -> Verdict:
         """Count as much weight as refuses a request made at `now_ms`, and all until the window ends."""
-        return self.admit(client, self.limit, now_ms)
+        return self.admit(client, self.limit + 1, now_ms)
 
     def ban(self, client: str, now_ms: int) -> Verdict | None:
         """Return the refusal of an address that is banned at `now_ms`, None for all others."""

@@ -9,6 +9,7 @@ Source: Binance USDⓈ-M "User Data Streams".
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -75,7 +76,7 @@ class UserStream(Stream):
         self._key = ""
         self._keep_at_ms = 0
         self._dead = ""  # why the connection is to be given up
-        self._awaited: dict[str, float] = {}  # client id -> when its order was sent, host's monotonic clock
+        self._awaited: dict[str, float] = {}  # client id -> when it was answered, host's monotonic clock
         self._keeper = threading.Thread(target=self._keep, name="listen-key", daemon=True)
 
     def start(self) -> None:
@@ -89,7 +90,12 @@ class UserStream(Stream):
 
     def expect(self, client_id: str) -> None:
         """Take note that an order is about to be sent, of which the stream must tell."""
-        self._awaited[client_id] = time.monotonic()
+        self._awaited[client_id] = math.inf
+
+    def expect_now(self, client_id: str) -> None:
+        """Take note that the order was answered: unless the stream has told of it, it must do so soon."""
+        if client_id in self._awaited:
+            self._awaited[client_id] = time.monotonic()
 
     def expect_no_more(self, client_id: str) -> None:
         """Take note that an order was not taken, or may not have been."""
@@ -128,8 +134,8 @@ class UserStream(Stream):
         if self._dead:
             raise Lost(self._dead)
         latest_mono = time.monotonic() - _TOLD_WITHIN_S
-        if any(sent_mono < latest_mono for sent_mono in list(self._awaited.values())):
-            raise Lost(f"it has told nothing of an order sent more than {_TOLD_WITHIN_S:g} s ago")
+        if any(answered_mono < latest_mono for answered_mono in list(self._awaited.values())):
+            raise Lost(f"it has told nothing of an order answered more than {_TOLD_WITHIN_S:g} s ago")
 
     def _ask_for_key(self) -> str:
         """Return the account's listen key, good for an hour from now.
