@@ -29,6 +29,7 @@ def test_the_same_trades_as_the_backtest(
         params=params,
         start_ms=parse_utc("2026-02-01"),
         data=None,
+        max_positions=2,
     )
     assert found == []
     assert compared >= least

@@ -55,6 +55,7 @@ class Decider:
         self.entries: list[str] = []
         self.exits: list[str] = []
         self.risk = Risk()
+        self.rejections: dict[str, int] = {}
         self.said: list[Any] = []
 
     def on_candle(self, symbol: str, timeframe: Timeframe, candle: Any) -> None:
@@ -99,9 +100,6 @@ class Account:
 
     def account_at(self, close_ms: int) -> Any:
         return None
-
-    def is_held(self, symbol: str) -> bool:
-        return symbol in self.held
 
     def is_leaving(self, symbol: str) -> bool:
         return symbol in self.leaving
@@ -270,16 +268,25 @@ def test_a_turn_whose_exit_hangs_is_given_up(world: World) -> None:
     assert world.rounds.next_due_ms == CLOSE_MS + 120_000
     world.clock.at_ms = CLOSE_MS + 120_000
     assert world.turn() == []
+    assert world.decider.rejections == {"UNSETTLED": 1}
     assert not world.rounds.is_busy
 
 
-@pytest.mark.parametrize("everywhere", [True, False])
-def test_what_may_not_be_opened_is_refused_with_the_reason(world: World, everywhere: bool) -> None:
+def test_where_nothing_is_opened_entries_are_refused(world: World) -> None:
     world.decider.entries = ["A"]
-    world.account.unsure = set() if everywhere else {"A"}
     world.candles("A", "B")
-    assert world.turn("paused" if everywhere else "") == []
-    assert world.decided == [("decide", CLOSE_MS, {"A": "ENTRIES_STOPPED" if everywhere else "UNSETTLED"})]
+    assert world.turn("paused") == []
+    assert world.decided == [("decide", CLOSE_MS, {"A": "ENTRIES_STOPPED"})]
+
+
+def test_an_entry_waits_until_its_symbol_is_beyond_doubt(world: World) -> None:
+    world.decider.entries = ["A"]
+    world.account.unsure = {"A"}
+    world.candles("A", "B")
+    assert world.turn() == []
+    assert world.rounds.is_busy
+    world.account.unsure.clear()
+    assert [each.symbol for each in world.turn()] == ["A"]
 
 
 def test_entries_are_forgotten_when_told_to_stop(world: World) -> None:

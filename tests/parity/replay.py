@@ -106,6 +106,7 @@ def trader_settings(base: Settings, url: str, state_dir: Path, symbols: Sequence
             heartbeat_stale_s=3_000.0,
             reconcile_s=3_600.0,
             rotate_h=80_000.0,
+            keep_decisions_days=10_000,
             **files,
         ),
     )

@@ -38,8 +38,6 @@ class Holdings(Protocol):
 
     def account_at(self, close_ms: int) -> Account: ...
 
-    def is_held(self, symbol: str) -> bool: ...
-
     def is_leaving(self, symbol: str) -> bool: ...
 
     def may_open(self, symbol: str) -> bool: ...
@@ -177,7 +175,7 @@ class Rounds:
                 if self._awaits_news(self._round, account):
                     return
                 yield from self._decide(self.decider, self._round, account, opens_nothing)
-            yield from self._enter(self._round, account)
+            yield from self._enter(self.decider, self._round, account)
             if self._round.entries:
                 return
             self._end_round(self.decider, self._round)
@@ -231,11 +229,8 @@ class Rounds:
         self, decider: Decider, current: _Round, account: Holdings, opens_nothing: str
     ) -> Iterator[ExitWanted]:
         def refusal(symbol: str) -> Rejection:
-            if opens_nothing:
-                return Rejection.ENTRIES_STOPPED
-            # Asked of what is held, it is being left at this very close: the entry waits until it is flat.
-            turns = account.is_held(symbol)
-            return Rejection.ACCEPTED if turns or account.may_open(symbol) else Rejection.UNSETTLED
+            # Where doubts about the symbol are left, its entry waits for them to be settled; see `_enter`.
+            return Rejection.ENTRIES_STOPPED if opens_nothing else Rejection.ACCEPTED
 
         now_ms = self._clock.now_ms()
         current.decided = decider.decide(
@@ -247,14 +242,16 @@ class Rounds:
         current.entries.extend(current.decided.entries)
         yield from (each for each in current.decided.exits if not account.is_leaving(each.symbol))
 
-    def _enter(self, current: _Round, account: Holdings) -> Iterator[EntryWanted]:
-        """Hand over the entries that can be; those whose symbol is being left wait until it is flat."""
+    def _enter(self, decider: Decider, current: _Round, account: Holdings) -> Iterator[EntryWanted]:
+        """Hand over the entries that can be; others wait until their symbol is flat and beyond doubt."""
         for entry in list(current.entries):
             if account.may_open(entry.symbol):
                 current.entries.remove(entry)
                 yield entry
             elif self._clock.now_ms() >= current.leave_until_ms:
                 _log.warning("%s: not entered, what was there before has not come to an end", entry.symbol)
+                counts, why = decider.rejections, Rejection.UNSETTLED.name
+                counts[why] = counts.get(why, 0) + 1
                 current.entries.remove(entry)
 
     def _end_round(self, decider: Decider, current: _Round) -> None:

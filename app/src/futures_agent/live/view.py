@@ -22,13 +22,16 @@ class Cash:
     """The wallet balance, now and just before any recent time; and how many fills there were.
 
     At a close the exchange settles funding as well, and the wallet that it tells afterwards has it in it
-    already; the backtest decides by the balance of before.
+    already; the backtest decides by the balance of before. And a fill is told before the wallet that it
+    changed, which may be told for several of one millisecond one after the other: what a wallet has in it
+    is told by its amount.
     """
 
     def __init__(self, asset: str) -> None:
         self._asset = asset
         self._wallets: deque[WalletSeen] = deque(maxlen=_WALLETS_KEPT)  # by time
-        self._changes: dict[tuple[str, int], tuple[int, Decimal]] = {}  # by fill: when, and by how much
+        self._pending: list[tuple[int, Decimal]] = []  # fills that no wallet has in it: when, and by how much
+        self._known: dict[tuple[str, int], None] = {}  # fills, oldest first
         self.fills = 0
 
     @property
@@ -55,20 +58,33 @@ class Cash:
         if not self._wallets:
             return _ZERO
         told = next((each for each in reversed(self._wallets) if each.time_ms < time_ms), self._wallets[0])
-        # A fill is told before the wallet that it changed.
-        later = (amount for at_ms, amount in self._changes.values() if told.time_ms < at_ms < time_ms)
-        return told.balance + sum(later, _ZERO)
+        return told.balance + sum((amount for at_ms, amount in self._pending if at_ms < time_ms), _ZERO)
 
     def _see(self, seen: object) -> None:
         if isinstance(seen, WalletSeen) and seen.asset == self._asset:
             if not self._wallets or seen.time_ms >= self._wallets[-1].time_ms:
+                self._settle(seen)
                 self._wallets.append(seen)
-        elif isinstance(seen, FillSeen):
-            self.fills += (seen.symbol, seen.trade_id) not in self._changes
+        elif isinstance(seen, FillSeen) and (seen.symbol, seen.trade_id) not in self._known:
+            self._known[seen.symbol, seen.trade_id] = None
+            if len(self._known) > _FILLS_KEPT:
+                del self._known[next(iter(self._known))]
+            self.fills += 1
             paid = seen.fee if seen.fee_asset == self._asset else _ZERO
-            self._changes[seen.symbol, seen.trade_id] = seen.time_ms, seen.realized_pnl - paid
-            if len(self._changes) > _FILLS_KEPT:
-                del self._changes[next(iter(self._changes))]
+            if not self._wallets or seen.time_ms >= self._wallets[-1].time_ms:
+                self._pending.append((seen.time_ms, seen.realized_pnl - paid))
+
+    def _settle(self, wallet: WalletSeen) -> None:
+        """Forget the fills that `wallet` has in it."""
+        change = wallet.balance - self.balance
+        covered = _ZERO
+        for count, (_, amount) in enumerate(self._pending, start=1):
+            covered += amount
+            if covered == change:
+                del self._pending[:count]
+                return
+        # Something else moved it as well: then it has in it what happened before it was told.
+        self._pending = [each for each in self._pending if each[0] > wallet.time_ms]
 
 
 class AccountView:
@@ -106,10 +122,6 @@ class AccountView:
                 mark_price=self._marks.get(each.symbol, entry),
             )
         return Account(wallet=float(self._cash.before(close_ms)), holdings=holdings)
-
-    def is_held(self, symbol: str) -> bool:
-        line = self._desk.lines.get(symbol)
-        return line is not None and bool(line.exposure)
 
     def is_leaving(self, symbol: str) -> bool:
         line = self._desk.lines.get(symbol)
