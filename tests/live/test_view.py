@@ -220,3 +220,20 @@ def test_an_order_that_filled_without_its_price_is_awaited_whatever_the_bar() ->
     assert view(desk).awaits(SYMBOL, 101.0, 99.0)
     desk.apply(Happened(at_ms=8, seen=fill(11, 8, "20", name="T1")))
     assert not view(desk).awaits(SYMBOL, 101.0, 99.0)
+
+
+def test_of_one_millisecond_a_wallet_has_in_it_what_its_amount_says() -> None:
+    one = cash(
+        wallet("1000", 50),
+        Happened(at_ms=99, seen=fill(1, 99, "-20")),
+        Happened(at_ms=99, seen=fill(2, 99, "-30")),
+        wallet("979.5", 99),  # the first fill's
+    )
+    assert one.before(100) == D("949")
+    one.hear(wallet("949", 99))
+    assert one.before(100) == D("949")
+
+
+def test_a_wallet_that_something_else_moved_has_in_it_what_came_before() -> None:
+    one = cash(wallet("1000", 50), Happened(at_ms=99, seen=fill(1, 99, "-20")), wallet("2000", 99))
+    assert one.before(100) == 2000
