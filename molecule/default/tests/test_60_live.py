@@ -83,7 +83,9 @@ def test_it_runs_as_its_user_in_its_slice(agent):
     process = start(agent)
     assert agent.run(f"ps -o user= -p {process}") == "agent-live"
     assert agent.show(LIVE, "ControlGroup").endswith("/agent-live.slice/live-trading.service")
-    assert agent.run(f"cat /proc/{process}/oom_score_adj") == "-900"
+    # Some container hosts let nobody lower it, which systemd passes over; the unit asks for it all the same.
+    lowers = agent.host.run("sh -c 'echo -900 > /proc/self/oom_score_adj'").rc == 0
+    assert agent.run(f"cat /proc/{process}/oom_score_adj") == ("-900" if lowers else "0")
     kilobytes = int(agent.run(f"ps -o rss= -p {process}"))
     assert kilobytes * 1024 <= 260e6
 
