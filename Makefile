@@ -76,7 +76,7 @@ soak: $(VENV)/.develop ## a day of the simulator's streams, and a day of trading
 pictures: $(VENV)/.develop ## draw the pictures of the docs anew
 	cd app && ../$(BIN)/python -m pictures
 
-crash: $(VENV)/.develop ## disturbed and killed runs of the jobs; RUNS=200, SEED=number repeats one
+crash: $(VENV)/.develop ## killed and disturbed runs of the jobs and of live trading; RUNS=200, SEED=number repeats one
 	$(BIN)/python tests/crash/campaign.py --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python tests/backup_corruption.py --runs $(or $(RUNS),100) $(if $(SEED),--seed $(SEED))
 
