@@ -79,7 +79,7 @@ pictures: $(VENV)/.develop ## draw the pictures of the docs anew
 parity: $(VENV)/.develop ## half a year of recorded candles through the live trader, compared with the backtest; DATA=folder
 	$(BIN)/python tests/parity/campaign.py $(if $(DATA),--data '$(DATA)') --days $(or $(DAYS),181)
 
-crash: $(VENV)/.develop ## disturbed and killed runs of the jobs; RUNS=200, SEED=number repeats one
+crash: $(VENV)/.develop ## killed and disturbed runs of the jobs and of live trading; RUNS=200, SEED=number repeats one
 	$(BIN)/python tests/crash/campaign.py --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python tests/backup_corruption.py --runs $(or $(RUNS),100) $(if $(SEED),--seed $(SEED))
 

@@ -937,3 +937,21 @@ def test_orders_of_a_lost_decision_are_protected_all_the_same(bench):
     bench.apply(Sent(at_ms=T0, request=request, trade_id=TRADE))
     (placed,) = bench.tell(bench.fill(E1))
     assert placed.trigger_price == Decimal("980.0")
+
+
+def test_stop_and_target_wait_until_the_contract_is_known():
+    """A start knows of the position before it knows the grid: a price beside it would be refused."""
+    bench, grids = Bench(), dict[str, Instrument]()
+    bench.want_entry()
+    bench.apply(Happened(at_ms=bench.now, seen=bench.fill(E1)))
+    restarted = Desk(LiveSettings(), grids, lambda symbol: 1000.0)
+    for record in bench.records:
+        restarted.apply(record)
+
+    def placed():
+        return [each.request for each in restarted.due(bench.now) if isinstance(each, Sent)]
+
+    assert placed() == []
+    grids[SYMBOL] = BTC
+    (stop,) = placed()
+    assert isinstance(stop, PlaceStop)

@@ -40,9 +40,27 @@ from futures_agent.live.records import (
     Sent,
     Started,
 )
+from futures_agent.market.instrument import Instrument
 from futures_agent.settings.tree import LiveSettings
 
 SYMBOLS = ("AUSDT", "BUSDT")
+GRIDS = {
+    symbol: Instrument(
+        symbol=symbol,
+        status="TRADING",
+        tick_size=1e-6,
+        step_size=0.001,
+        min_quantity=0.001,
+        max_quantity=0.0,
+        min_notional=0.0,
+        price_precision=6,
+        quantity_precision=3,
+        liquidation_fee=0.0125,
+        onboard_ms=0,
+        tradable=True,
+    )
+    for symbol in SYMBOLS
+}
 START_MS = 1_700_000_000_000
 STEP_MS = 100
 MUTATIONS = (PlaceMarket, PlaceStop, PlaceTarget, Cancel, CancelStop)
@@ -94,7 +112,7 @@ class World:
         self.crashes = crashes
 
     def new_desk(self):
-        return Desk(SETTINGS, {}, lambda symbol: float(self.venue.prices[symbol]))
+        return Desk(SETTINGS, GRIDS, lambda symbol: float(self.venue.prices[symbol]))
 
     def refolded(self):
         desk = self.new_desk()

@@ -86,7 +86,8 @@ class Desk:
     ----------
     settings : LiveSettings
     instruments : Mapping of str to Instrument
-        Grids and limits by symbol; read whenever an order is made, never by `apply`.
+        Grids and limits by symbol; read whenever an order is made, never by `apply`. Stops and targets
+        wait for those of their symbol.
     mark_price : callable, optional
         A symbol's newest mark price or None; the stop of a position that was found is measured from it.
 
@@ -402,11 +403,12 @@ class Desk:
             self.lines[symbol] = Line(symbol=symbol)
         return self.lines[symbol]
 
-    def _on_tick(self, symbol: str, price: float) -> Decimal:
-        """Return `price` on the grid, as the backtest rounds it."""
+    def _on_tick(self, symbol: str, price: float) -> Decimal | None:
+        """Return `price` on the grid, as the backtest rounds it; None: its grid is not known yet."""
         instrument = self._instruments.get(symbol)
-        if instrument is not None:
-            price = round_to_tick(price, plain_type(RULES)(rules_of([instrument])[0].item()))
+        if instrument is None:
+            return None  # a price beside the grid would be refused, and soon the position closed for it
+        price = round_to_tick(price, plain_type(RULES)(rules_of([instrument])[0].item()))
         return Decimal(repr(float(max(price, 0.0))))
 
     def _max_quantity(self, symbol: str) -> Decimal | None:

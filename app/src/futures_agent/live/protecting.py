@@ -40,7 +40,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     unknown_limit_ms: int
     adopts: bool  # positions without explanation are kept under a stop, not closed
     adopt_stop_share: float
-    on_tick: Callable[[str, float], Decimal]  # a price of a symbol on its grid
+    on_tick: Callable[[str, float], Decimal | None]  # a price on its symbol's grid; None before that is known
     mark_price: Callable[[str], float | None]
     max_quantity: Callable[[str], Decimal | None]  # of one market order
 
@@ -166,7 +166,7 @@ def target_wants(line: Line, terms: Terms) -> Wants:
     price = trade.target_price
     if price is None:
         price = terms.on_tick(line.symbol, float(average) + trade.side * trade.target_distance)
-    if price <= 0:
+    if price is None or price <= 0:
         return
     request = PlaceTarget(
         symbol=line.symbol,
