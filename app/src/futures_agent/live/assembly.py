@@ -16,12 +16,13 @@ from futures_agent.clock import Clock
 from futures_agent.errors import AgentError, Refuse
 from futures_agent.exchange.client import MarketDataClient
 from futures_agent.exchange.orders import Answer, PlaceStop, PlaceTarget, Seen
+from futures_agent.exchange.sentiment import FundingPage, SentimentClient
 from futures_agent.exchange.streams.market import MarketStream
 from futures_agent.exchange.trading import MARGIN_ASSET, ExchangeBroker
 from futures_agent.live.account import RiskMemory
 from futures_agent.live.audit import Audit
 from futures_agent.live.broker import Broker
-from futures_agent.live.candle_fetch import CandleFetch
+from futures_agent.live.candle_fetch import CandleFetch, Found
 from futures_agent.live.clerk import Clerk
 from futures_agent.live.control import Control
 from futures_agent.live.deciding import Decided, Decider
@@ -35,6 +36,7 @@ from futures_agent.live.journal_files import read_journal
 from futures_agent.live.memory import Memory, anchor_of, load_memory, maker_of, save_memory
 from futures_agent.live.order import State
 from futures_agent.live.paper import PaperBroker
+from futures_agent.live.paper_missed import Missed
 from futures_agent.live.projection import Projection, Rows
 from futures_agent.live.records import Checkpoint, Incident, Record
 from futures_agent.live.rounds import Rounds
@@ -95,6 +97,8 @@ class Assembly:
         self.symbols: tuple[str, ...] = ()
         self.marks: dict[str, float] = {}
         self.market_client = MarketDataClient(settings.exchange, paths.exchange_state, live=True)
+        self._funding_client: SentimentClient | None = None
+        self._finer = next((frame for frame in reversed(self.frames) if frame.ms < self.timeframe.ms), None)
         self.broker = self._broker(keys)
         self.journal = Journal(paths.journal, live.mode)
         self.desk = Desk(live, self.instruments, self.marks.get)
@@ -123,7 +127,8 @@ class Assembly:
             self.inbox.put,
             self._recorded,
         )
-        self.fetch = CandleFetch(self.market_client, self.inbox)
+        self.fetch = CandleFetch(self.market_client, self.inbox, self._on_found)
+        self._missed = self._missed_by_paper()
         self.rounds = Rounds(self.clock, live, self.timeframe, self.fetch, self._finish)
         self.audit = Audit(self.broker, self.inbox, live.reconcile_s, self._prepare)
         self.control = Control(paths.live)
@@ -135,6 +140,7 @@ class Assembly:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
         self._instruments_mono: float | None = None
         self._instruments_due = False
+        self._prepared = False
         self._gate_looked_mono = float("-inf")
         self._gate_why = ""
         self._is_up: set[str] = set()
@@ -174,7 +180,7 @@ class Assembly:
 
     def close(self) -> None:
         """End threads and connections; what the database lacks is written at the next start."""
-        for each in (self.market_stream, self.fetch, self.audit, self.broker):
+        for each in (self.market_stream, self.fetch, self.audit, self._funding_client, self.broker):
             if each is not None:
                 each.close()
         self._worker.shutdown(wait=False, cancel_futures=True)
@@ -185,14 +191,13 @@ class Assembly:
     def _broker(self, keys: tuple[str, str] | None) -> Broker:
         settings = self.settings
         if keys is None:
-            finer = next((frame for frame in reversed(self.frames) if frame.ms < self.timeframe.ms), None)
             return PaperBroker(
                 settings.paths.live / "paper-account.jsonl",
                 equity=settings.live.paper_equity,
                 costs=settings.costs,
                 instruments=self.instruments,
                 timeframe=self.timeframe,
-                finer=finer,
+                finer=self._finer,
                 clock=self.clock,
                 on_seen=self._on_seen,
                 opening_s=settings.live.decide_within_s,
@@ -207,6 +212,25 @@ class Assembly:
             rotate_h=settings.live.rotate_h,
         )
 
+    def _missed_by_paper(self) -> Missed | None:
+        """Return what shows the paper account its past; None where the account is an exchange's."""
+        if not isinstance(self.broker, PaperBroker):
+            return None
+        settings, fetch_funding = self.settings, None
+        if settings.costs.funding:
+            self._funding_client = SentimentClient(
+                settings.exchange,
+                settings.paths.exchange_state,
+                live=True,
+                clock=self.market_client.clock,
+            )
+            funding = self._funding_client.funding
+
+            def fetch_funding(symbol: str, start_ms: int, end_ms: int) -> FundingPage:
+                return funding(symbol, start_ms=start_ms, end_ms=end_ms)
+
+        return Missed(self.broker, self.timeframe, self._finer, self.clock, self.fetch.page, fetch_funding)
+
     # From other threads.
 
     def _on_seen(self, seen: Seen) -> None:
@@ -217,9 +241,20 @@ class Assembly:
         self.inbox.put(StreamChanged(name, up, why))
 
     def _on_candle(self, symbol: str, timeframe: Timeframe, candle: Any, received_ms: int = 0) -> None:
-        if isinstance(self.broker, PaperBroker):
-            self._tell_paper(lambda paper: paper.on_candle(symbol, timeframe, candle))
+        self._show_candle(symbol, timeframe, candle)
         self.inbox.put(CandleClosed(symbol, timeframe, candle))
+
+    def _on_found(self, found: Found) -> None:
+        """Show the paper account what no stream told, finer candles first; before the round goes on."""
+        for symbol, timeframe, candles in sorted(found, key=lambda each: each[1].ms):
+            for candle in candles:
+                self._show_candle(symbol, timeframe, candle)
+
+    def _show_candle(self, symbol: str, timeframe: Timeframe, candle: Any) -> None:
+        self._tell_paper(lambda paper: paper.on_candle(symbol, timeframe, candle))
+
+    def _on_funding(self, symbol: str, rate: float, mark: float, due_ms: int) -> None:
+        self._tell_paper(lambda paper: paper.on_funding(symbol, rate, mark, due_ms))
 
     def _on_mark(self, symbol: str, mark: float, at_ms: int) -> None:
         self.heartbeat.mark("market")
@@ -244,16 +279,19 @@ class Assembly:
         if due or last_mono is None or now_mono - last_mono >= _INSTRUMENTS_EVERY_S:
             info = self.market_client.exchange_info()
             self.instruments.update(info.instruments)
-            if last_mono is None:
-                followed = self.settings.data.followed(info.instruments)
-                self.symbols = tuple(each for each in followed if self._trades(each))
-                if not self.symbols:
-                    raise Refuse("none of data.symbols is traded at the exchange; mend the list")
-                leverage = max(1, int(self.settings.risk.max_leverage))
-                self.broker.prepare(self.symbols, leverage)
-                if isinstance(self.broker, PaperBroker):
-                    self._on_stream("user", True, "the paper account tells by itself")
-            self._instruments_mono = now_mono  # only now: what failed is done again before the next audit
+            self._instruments_mono = now_mono
+        if not self._prepared:  # no answer half-way: the next audit begins again
+            followed = self.settings.data.followed(self.instruments)
+            self.symbols = tuple(each for each in followed if self._trades(each))
+            if not self.symbols:
+                raise Refuse("none of data.symbols is traded at the exchange; mend the list")
+            leverage = max(1, int(self.settings.risk.max_leverage))
+            self.broker.prepare(self.symbols, leverage)
+        if self._missed is not None:
+            self._missed.show()
+            if not self._prepared:
+                self._on_stream("user", True, "the paper account tells by itself")
+        self._prepared = True
 
     def _trades(self, symbol: str) -> bool:
         instrument = self.instruments.get(symbol)
@@ -354,6 +392,8 @@ class Assembly:
     def _warm_up(self) -> None:
         try:
             decider, next_close_ms = self._warmed()
+            if self._missed is not None:
+                self._missed.show()  # what closed during the warm-up
         except Exception as error:  # the work loop says it and tries again
             self.inbox.put(WorkFailed("warm-up", error))
             return
@@ -361,13 +401,14 @@ class Assembly:
             self.market_stream = MarketStream(
                 self.settings.exchange,
                 self.settings.live,
-                self.symbols,
+                tuple(dict.fromkeys((*self.symbols, *filter(self._trades, self.view.held_symbols)))),
                 self.frames,
                 self.market_client.clock,
                 self.market_client.sync_clock,
                 on_candle=self._on_candle,
                 on_mark=self._on_mark,
                 on_stream=self._on_stream,
+                on_funding=self._on_funding if self._missed is not None else None,
             )
             self.market_stream.start()
         self.inbox.put(WarmedUp(decider, next_close_ms))

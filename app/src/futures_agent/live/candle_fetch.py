@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from futures_agent.errors import AgentError
@@ -16,6 +17,9 @@ _log = logging.getLogger(__name__)
 _MOST_ROWS = 499  # the cheapest page per candle
 _WORKERS = 4
 
+Found = list[tuple[str, Timeframe, Candles]]
+OnFound = Callable[[Found], None]
+
 
 class CandleFetch:
     """Fetches what is missing at a close, several series at a time.
@@ -26,11 +30,16 @@ class CandleFetch:
         With the live trader's share of the weight.
     inbox : Inbox
         Gets one CandlesFetched per call.
+    on_found : callable, optional
+        Shown what was found before the inbox gets it, in the thread.
     """
 
-    def __init__(self, client: MarketDataClient, inbox: Inbox) -> None:
+    def __init__(
+        self, client: MarketDataClient, inbox: Inbox, on_found: OnFound = lambda found: None
+    ) -> None:
         self._client = client
         self._inbox = inbox
+        self._on_found = on_found
         self._caller = ThreadPoolExecutor(1, thread_name_prefix="candles")
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="candle")
 
@@ -47,7 +56,7 @@ class CandleFetch:
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     def _fetch(self, close_ms: int, missing: list[Missing]) -> None:
-        found: list[tuple[str, Timeframe, Candles]] = []
+        found: Found = []
         absent, faults = [], []
         answers = [(each, self._workers.submit(self._one, each)) for each in missing]
         for each, answer in answers:
@@ -61,6 +70,7 @@ class CandleFetch:
             else:
                 found.append((each.symbol, each.timeframe, candles))
                 absent.append(each)  # whatever of it came is known by then, and no longer missing
+        self._on_found(found)
         self._inbox.put(CandlesFetched(close_ms, found, absent, faults))
 
     def _one(self, missing: Missing) -> Candles:

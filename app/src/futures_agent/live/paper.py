@@ -183,6 +183,12 @@ class PaperBroker:
             self._now_ms()
             return [payment for payment in self._account.funding if payment.time_ms >= since_ms]
 
+    def held_since(self, ended_ms: int) -> dict[str, int]:
+        """Return symbol → when its position was opened, of those open now or since `ended_ms`."""
+        with self._lock:
+            found = {symbol: self._account.newest_position(symbol) for symbol in self._account.books}
+        return {symbol: began for symbol, (began, end) in found.items() if end is None or end >= ended_ms}
+
     def close(self) -> None:
         """Let go of the account's file; what is sent from now on is not executed."""
         with self._lock:

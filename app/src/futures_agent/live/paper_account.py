@@ -124,6 +124,15 @@ class Account:
         """Return the position as it was just before `instant_ms`, whenever its fills became known."""
         return sum((amount for at_ms, amount in self._moves[symbol] if at_ms < instant_ms), ZERO)
 
+    def newest_position(self, symbol: str) -> tuple[int, int | None]:
+        """Return when the newest position began, and when it ended; None: it has not. (0, 0): none ever."""
+        held, began_ms, ended_ms = ZERO, 0, 0
+        for at_ms, amount in self._moves[symbol]:
+            began_ms = at_ms if not held else began_ms
+            held += amount
+            ended_ms = at_ms
+        return began_ms, None if held else ended_ms
+
     def is_funded(self, symbol: str, instant_ms: int) -> bool:
         return (symbol, instant_ms) in self._funded
 

@@ -200,7 +200,8 @@ class Turn:
         """Pay or receive funding for `held`: −amount · mark price · rate; longs pay while it is positive."""
         amount = _money(-held * mark_price * rate)
         if amount:
-            self._tell(FundingSeen(symbol=self._symbol, amount=amount, asset=ASSET, time_ms=self._told_ms))
+            # Of its instant, whenever it is learnt: payments of one hour are taken for one.
+            self._tell(FundingSeen(symbol=self._symbol, amount=amount, asset=ASSET, time_ms=self._at_ms))
             self._book_money(amount)
 
     def _bracket(self, stop: StopSeen | None, target: OrderSeen | None) -> _Bracket:

@@ -34,6 +34,7 @@ from futures_agent.settings.tree import ExchangeSettings, LiveSettings
 
 OnCandle = Callable[[str, Timeframe, np.void, int], None]
 OnMark = Callable[[str, float, int], None]
+OnFunding = Callable[[str, float, float, int], None]
 
 _log = logging.getLogger(__name__)
 _CHUNK = 100  # streams in one SUBSCRIBE
@@ -70,6 +71,9 @@ class MarketStream(Stream):
         `(symbol, mark price, ms UTC)`; times of a symbol never go back.
     on_stream : callable
         As of `Stream`; the name is `market`.
+    on_funding : callable, optional
+        `(symbol, rate, mark price, ms UTC)` with each mark price, before `on_mark`: the rate expected for the
+        next funding instant, and that instant.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class MarketStream(Stream):
         on_candle: OnCandle,
         on_mark: OnMark,
         on_stream: OnStream,
+        on_funding: OnFunding | None = None,
     ) -> None:
         super().__init__("market", clock, live.rotate_h, on_stream)
         self._url = settings.stream_url.rstrip("/") + "/market/ws"
@@ -93,6 +98,7 @@ class MarketStream(Stream):
         self._sync_clock = sync_clock
         self._on_candle = on_candle
         self._on_mark = on_mark
+        self._on_funding = on_funding
         self._commands = 0
         self._unanswered: set[int] = set()
         self._newest: dict[tuple[str, str], int] = {}  # (symbol, interval) -> open time told last
@@ -183,7 +189,21 @@ class MarketStream(Stream):
         self._patience[message.symbol] = 1.0
         if message.told_ms >= self._marked_ms.get(message.symbol, 0):
             self._marked_ms[message.symbol] = message.told_ms
+            self._tell_funding(message, price)
             self._on_mark(message.symbol, price, message.told_ms)
+
+    def _tell_funding(self, message: MarketMessage, price: float) -> None:
+        """Tell of the next funding; a contract without it has neither rate nor time."""
+        if self._on_funding is None or not message.rate or message.funding_ms <= 0:
+            return
+        try:
+            rate = float(message.rate)
+        except ValueError:
+            rate = math.nan
+        if math.isfinite(rate):
+            self._on_funding(message.symbol, rate, price, message.funding_ms)
+        else:
+            _log.warning("market stream: %s: funding rate %r; not used", message.symbol, message.rate)
 
     def _watch(self) -> None:
         if not self._silence():

@@ -39,6 +39,8 @@ class MarketMessage(msgspec.Struct):
     symbol: str = msgspec.field(default="", name="s")
     kline: Kline | None = msgspec.field(default=None, name="k")
     price: str = msgspec.field(default="", name="p")
+    rate: str = msgspec.field(default="", name="r")  # of the next funding; empty: the contract has none
+    funding_ms: int = msgspec.field(default=0, name="T")
     id: int | None = None
     error: msgspec.Raw | None = None
     code: int | None = None
