@@ -546,15 +546,29 @@ def test_a_stop_that_stays_unconfirmed_closes_the_position(bench):
         for when, request in bench.at(tenth * 100):
             sent.append((when, type(request)))
             if isinstance(request, QueryStop):
-                bench.refuse(request, -2013)
+                sent += [(when, type(each)) for each in bench.refuse(request, -2013)]
     assert sent == [
         (500, QueryStop),
+        (500, PlaceStop),
         (1000, QueryStop),
         (2000, QueryStop),
         (4000, QueryStop),
         (5000, PlaceMarket),
     ]
     assert bench.incidents == ["UNPROTECTED"]
+
+
+def test_a_stop_that_no_query_finds_is_followed_by_another(bench):
+    """If the first one comes to light, the venue has refused the second; so nothing is lost by it."""
+    bench.answer(filled(bench), Outcome.UNKNOWN)
+    ((_, query),) = bench.at(500)
+    (again,) = bench.refuse(query, -2013)
+    assert (again.client_id, again.trigger_price) == (S2, 990)
+    assert bench.refuse(again, -4130) == []
+    bench.at(1500)
+    (target,) = bench.reconcile([(SYMBOL, 1)], stops=[stop(S1)])
+    assert isinstance(target, PlaceTarget)  # so it counts as protected
+    assert bench.incidents == []
 
 
 def test_a_stop_that_exists_already_is_looked_for_and_adopted(bench):

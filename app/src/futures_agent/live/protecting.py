@@ -126,7 +126,8 @@ def stop_wants(line: Line, terms: Terms) -> Wants:
             again_ms = _again_ms(order)
             yield send(again_ms, trade.trade_id, order.request)
             return
-        if not order.is_done:
+        # One that a query does not find may come to light yet: then the venue refuses another beside it.
+        if not order.is_done and not (order.state is State.UNKNOWN and order.absences):
             return
     price = _stop_price(line, trade, terms)
     if price is None:
