@@ -78,6 +78,7 @@ pictures: $(VENV)/.develop ## draw the pictures of the docs anew
 
 crash: $(VENV)/.develop ## killed and disturbed runs of the jobs and of live trading; RUNS=200, SEED=number repeats one
 	$(BIN)/python tests/crash/campaign.py --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python tests/crash/live_campaign.py --runs $(or $(RUNS),60) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python tests/backup_corruption.py --runs $(or $(RUNS),100) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove what the targets made here

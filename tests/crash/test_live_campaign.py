@@ -36,7 +36,7 @@ def test_it_finds_its_way_back_under_faults_as_well():
 )
 def test_a_trader_that_is_broken_is_seen(monkeypatch, broken, seen):
     """The campaign itself must be able to fail."""
-    monkeypatch.setattr(live_campaign, "PATIENCE_S", 15.0)
+    monkeypatch.setattr(live_campaign, "PATIENCE_S", 8.0)
     kills = [Kill("SENT", occurrence=2)]
     wrong = live_campaign.run_once(5, Result(), kills=kills, break_it=broken, calm=True)
     assert any(seen in each for each in wrong), wrong
