@@ -81,6 +81,7 @@ parity: $(VENV)/.develop ## half a year of recorded candles through the live tra
 
 crash: $(VENV)/.develop ## killed and disturbed runs of the jobs and of live trading; RUNS=200, SEED=number repeats one
 	$(BIN)/python tests/crash/campaign.py --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python tests/crash/live_campaign.py --runs $(or $(RUNS),60) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python tests/backup_corruption.py --runs $(or $(RUNS),100) $(if $(SEED),--seed $(SEED))
 
 faults: $(VENV)/.develop ## every fault of the exchange in every situation of a trade; ONLY=word, SEED=number

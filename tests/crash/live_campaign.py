@@ -93,7 +93,7 @@ class Result:
     fills: int = 0
     seconds: float = 0.0
     longest_naked_ms: int = 0
-    closed_unprotected: int = 0
+    given_up: int = 0
     planned: Counter[str] = field(default_factory=Counter)
     engaged: Counter[str] = field(default_factory=Counter)
     incidents: Counter[str] = field(default_factory=Counter)
@@ -114,7 +114,7 @@ class Result:
             f"{self.runs} runs, {self.kills} kills, {self.fills} fills, {len(self.failures)} failed; "
             f"{self.runs / per_s:.3f} runs/s, {self.kills / per_s:.3f} kills/s\n"
             f"longest without exactly one stop while a trader ran: {self.longest_naked_ms} ms; "
-            f"closed for want of a stop: {self.closed_unprotected}\n"
+            f"closed for want of a stop: {self.given_up}\n"
             f"kills engaged/planned: {counts([*(step.name for step in Step), RANDOM])}\n"
             f"faults engaged/planned: {counts(faulty_venue.FAULTS)}\n"
             f"incidents: {dict(self.incidents)}"
@@ -320,7 +320,7 @@ def _live(world: World, kill: Kill | None, result: Result, *, calm: bool = False
         result.engaged[kill.step] += 1
 
 
-def _judge(world: World, result: Result) -> list[str]:
+def _judge(world: World, result: Result, *, calm: bool) -> list[str]:
     """Hold everything against the venue's own record."""
     with world.simulator.venue.lock:
         account, ledger = world.account, list(world.simulator.venue.exchange.state.ledger.entries())
@@ -334,10 +334,12 @@ def _judge(world: World, result: Result) -> list[str]:
         naked = venue_truth.unprotected(ledger, world.lives, world.now_ms)
     for each in naked:
         result.longest_naked_ms = max(result.longest_naked_ms, each.lasted_ms)
-        if each.lasted_ms > UNPROTECTED_LIMIT_MS:
-            result.closed_unprotected += 1
         if each.lasted_ms > UNPROTECTED_LIMIT_MS + CLOSING_MS or each.count > 1:
             found.append(f"{each.symbol}: {each.count} stops for {each.lasted_ms} ms from {each.since_ms} on")
+    given_up = venue_truth.given_up(records)
+    result.given_up += len(given_up)
+    if calm:  # without a fault there is always a stop to be had
+        found += given_up
     result.fills += len(account.fills)
     result.incidents.update(venue_truth.incidents(records))
     if not account.fills:
@@ -371,9 +373,9 @@ def run_once(
                     world.jump(chance.randint(0, 20) * MINUTE_MS)
             _live(world, None, result)
             world.end(signal.SIGTERM)
-            return _judge(world, result)
+            return _judge(world, result, calm=calm)
         except Failed as failed:
-            return [f"{failed}", *_judge(world, result)]
+            return [f"{failed}", *_judge(world, result, calm=calm)]
         finally:
             if world.process is not None and world.alive:
                 world.process.kill()
@@ -389,6 +391,7 @@ def run_campaign(
     break_it: BreakIt = None,
 ) -> Result:
     """Make `runs` runs, seeds `seed`, `seed + 1`, …; `say` hears of each failure."""
+    logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # killed clients do not read their answers
     result, begun = Result(), time.monotonic()
     for each in range(seed, seed + runs):
         directory = keep / str(each) if keep is not None else None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from futures_agent.live.desk import Desk
 from futures_agent.live.ids import Purpose, is_ours, purpose_of
 from futures_agent.live.journal_files import read_journal
-from futures_agent.live.records import EntryWanted, Incident, Record, Sent
+from futures_agent.live.records import EntryWanted, ExitWanted, Incident, Record, Sent
 from futures_agent.settings.tree import Settings
 from futures_agent.simulator.trading.account import Account
 
@@ -184,6 +184,12 @@ def refusals(records: Sequence[Record]) -> list[str]:
     """Return orders that the venue refused for what they were; no fault here makes it do that."""
     refused = (each for each in records if isinstance(each, Incident) and each.kind.endswith("_REFUSED"))
     return [f"{each.symbol} {each.text}" for each in refused]
+
+
+def given_up(records: Sequence[Record]) -> list[str]:
+    """Return positions that were closed because no stop could be got."""
+    exits = (each for each in records if isinstance(each, ExitWanted) and each.why == "UNPROTECTED")
+    return [f"{each.symbol}: closed at {each.at_ms} for want of a stop" for each in exits]
 
 
 def incidents(records: Sequence[Record]) -> Counter[str]:

@@ -97,7 +97,7 @@ def test_a_failure_is_told_and_tried_again_later(world: World, fault: Exception,
     now = [time.monotonic()]
     monkeypatch.setattr("futures_agent.live.audit.time.monotonic", lambda: now[0])
     world.broker.fault = fault
-    for pause_s in (1.0, 2.0, 5.0, 10.0, 30.0, 30.0):
+    for pause_s in (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 30.0):
         world.turn()
         message = None
         while message is None:

@@ -10,7 +10,8 @@ from futures_agent.live.broker import Broker
 from futures_agent.live.inbox import AuditTaken, Inbox, WorkFailed
 
 _OVERLAP_MS = 60_000  # asked for again: what the venue's stores showed late
-_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+# The first ones are short: at a start a position without a stop has five seconds.
+_PAUSES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Audit:
