@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,7 +14,7 @@ from futures_agent.backtest.result_files import read_latest
 from futures_agent.clock import Clock
 from futures_agent.errors import AgentError, Refuse
 from futures_agent.exchange.client import MarketDataClient
-from futures_agent.exchange.orders import Answer, PlaceStop, PlaceTarget, Seen
+from futures_agent.exchange.orders import Seen
 from futures_agent.exchange.sentiment import FundingPage, SentimentClient
 from futures_agent.exchange.streams.market import MarketStream
 from futures_agent.exchange.trading import MARGIN_ASSET, ExchangeBroker
@@ -28,38 +27,35 @@ from futures_agent.live.control import Control
 from futures_agent.live.deciding import Decided, Decider
 from futures_agent.live.desk import Desk
 from futures_agent.live.heartbeat import Heartbeat, Limits
-from futures_agent.live.ids import Purpose
 from futures_agent.live.inbox import CandleClosed, Inbox, StreamChanged, WarmedUp, WorkFailed
 from futures_agent.live.inputs import StoredInputs
 from futures_agent.live.journal import Journal
 from futures_agent.live.journal_files import read_journal
+from futures_agent.live.keys import keys_of
 from futures_agent.live.memory import Memory, anchor_of, load_memory, maker_of, save_memory
-from futures_agent.live.order import State
 from futures_agent.live.paper import PaperBroker
 from futures_agent.live.paper_missed import Missed
-from futures_agent.live.projection import Projection, Rows
-from futures_agent.live.records import Checkpoint, Incident, Record
+from futures_agent.live.projection import Projection
+from futures_agent.live.records import Incident, Record
 from futures_agent.live.rounds import Rounds
-from futures_agent.live.rows import order_row, trade_row
-from futures_agent.live.status import LiveStatus, OrderShown, PositionShown, write_status
+from futures_agent.live.rows import RowMaker, Rows, symbol_of
+from futures_agent.live.showing import orders_shown, positions_shown
+from futures_agent.live.status import LiveStatus, write_status
 from futures_agent.live.trader import Parts, Trader
 from futures_agent.live.view import AccountView, Cash
 from futures_agent.live.warmup import warm_up
 from futures_agent.market.instrument import Instrument
 from futures_agent.market.timeframe import Timeframe
-from futures_agent.program.credentials import read_credential
 from futures_agent.program.decision_log import DecisionLog
 from futures_agent.program.incidents import IncidentLog
 from futures_agent.program.progress import Reporter
 from futures_agent.settings import Settings
-from futures_agent.store.trades import OrderRow, TradeRow
 from futures_agent.strategy.registry import load_strategy
 
 _log = logging.getLogger(__name__)
 _INSTRUMENTS_EVERY_S = 3_600.0
 _GATE_LOOK_EVERY_S = 60.0
 _WARM_UP_PAUSES_S = (5.0, 15.0)  # exchange time, before symbols that could not be warmed up are tried again
-_NEWEST_KEPT = 3  # trades of a symbol that are shown to the database again when something changes
 
 
 class Assembly:
@@ -91,7 +87,7 @@ class Assembly:
         self.frames = tuple(dict.fromkeys((*self.strategy.timeframes, self.timeframe)))
         params = self.strategy.read_params(settings.strategy.params)  # a typo is told before anything else
         self._inputs = StoredInputs(paths.database, settings.database, self.strategy, params)
-        keys = _keys(settings)
+        keys = keys_of(settings)
         self.inbox = Inbox()
         self.instruments: dict[str, Instrument] = {}
         self.symbols: tuple[str, ...] = ()
@@ -134,6 +130,7 @@ class Assembly:
         self.control = Control(paths.live)
         self.risk = RiskMemory(paths.live / f"risk-{live.mode}.json")
         self.decisions = DecisionLog(paths.decisions, live.keep_decisions_days)
+        self._rows = RowMaker(live.mode, self.strategy.name, MARGIN_ASSET)
         self.projection = Projection(paths.database, settings.database, live.mode, self._all_rows)
         self.market_stream: MarketStream | None = None
         self._maker = ""
@@ -304,45 +301,16 @@ class Assembly:
         self.cash.hear(record)
         if isinstance(record, Incident) and record.kind.endswith("_REFUSED"):
             self._instruments_due = True  # the contract's terms may have changed
-        symbol = _symbol_of(record)
-        if symbol and symbol in self.desk.lines:
-            self._project([symbol])
-        elif symbol is None:
-            self._project(list(self.desk.lines))
-
-    def _project(self, symbols: list[str]) -> None:
-        name, mode = self.strategy.name, self.settings.live.mode
-        trades, orders = [], []
-        for symbol in symbols:
-            line = self.desk.lines[symbol]
-            newest = [*line.trades[-_NEWEST_KEPT:], *([line.trade] if line.trade else [])]
-            rows = [trade_row(trade, mode, name, MARGIN_ASSET) for trade in newest]
-            known = {row.trade_id for row in rows if row is not None}
-            trades += [row for row in rows if row is not None]
-            ids = {trade.trade_id for trade in newest}
-            kept = (*deque(line.past.values(), 4 * _NEWEST_KEPT), *line.orders.values())
-            orders += [order_row(order, known) for order in kept if order.trade_id in ids]
+        symbol = symbol_of(record)
+        symbols = list(self.desk.lines) if symbol is None else [symbol]
+        trades, orders = self._rows.newest(self.desk, symbols)
         if trades or orders:
             self.projection.put(trades, orders)
 
     def _all_rows(self) -> Rows:
         """Return every row that the journal holds; read anew, from the projection's thread."""
-        mode, name = self.settings.live.mode, self.strategy.name
-        desk = Desk(self.settings.live, self.instruments)
-        trades: dict[str, TradeRow] = {}
-        orders: dict[str, OrderRow] = {}
-
-        def collect() -> None:
-            rows = [trade_row(trade, mode, name, MARGIN_ASSET) for trade in desk.trades]
-            trades.update((row.trade_id, row) for row in rows if row is not None)
-            orders.update((order.client_id, order_row(order, set(trades))) for order in desk.orders)
-
-        for record in read_journal(self.settings.paths.journal / mode, whole=True).records:
-            if isinstance(record, Checkpoint):
-                collect()
-            desk.apply(record)
-        collect()
-        return list(trades.values()), list(orders.values())
+        records = read_journal(self.journal.directory, whole=True).records
+        return self._rows.every(Desk(self.settings.live, self.instruments), records)
 
     def _finish(self, decider: Decider, decided: Decided) -> None:
         """Remember what was seen and decided, and look what has been published for the next close."""
@@ -504,8 +472,8 @@ class Assembly:
             last_close_ms=self.rounds.last_close_ms,
             equity=self.view.equity,
             wallet=float(self.cash.balance),
-            positions=[self._position(symbol) for symbol in self.view.held_symbols],
-            orders=self._orders(),
+            positions=positions_shown(self.desk, self.marks),
+            orders=orders_shown(self.desk),
             paused=self.control.paused,
             kill_switch=bool(risk is not None and risk.kill_switch),
             daily_loss_hit=bool(risk is not None and risk.daily_loss_hit),
@@ -515,53 +483,6 @@ class Assembly:
             rejections=dict(decider.rejections) if decider else {},
             database=self.projection.fault or "ok",
         )
-
-    def _position(self, symbol: str) -> PositionShown:
-        line = self.desk.lines[symbol]
-        held = next(each for each in self.desk.holdings if each.symbol == symbol)
-        entry = float(held.entry_price or 0)
-        mark = self.marks.get(symbol, entry)
-        stop, trade = line.stop, line.trade
-        request = stop.request if stop is not None else None
-        targets = (each for each in line.orders.values() if each.state is State.LIVE)
-        target = next((each for each in targets if isinstance(each.request, PlaceTarget)), None)
-        doing = f"leaving: {line.exit_why}" if line.exit_why else ("open" if stop else "placing the stop")
-        return PositionShown(
-            symbol=symbol,
-            side="LONG" if held.amount > 0 else "SHORT",
-            quantity=float(abs(held.amount)),
-            entry_price=entry,
-            mark_price=mark,
-            unrealized_pnl=float(held.amount) * (mark - entry),
-            stop_price=float(request.trigger_price) if isinstance(request, PlaceStop) else 0.0,
-            target_price=float(target.request.price) if target is not None else 0.0,  # type: ignore[union-attr]
-            since_ms=(trade.entry_ms or 0) if trade is not None else 0,
-            protected=stop is not None,
-            doing=doing,
-            trade_id=trade.trade_id if trade is not None else "",
-        )
-
-    def _orders(self) -> list[OrderShown]:
-        names = {Purpose.ENTRY: "entry", Purpose.STOP: "stop", Purpose.TARGET: "target", Purpose.EXIT: "exit"}
-        shown = []
-        for line in self.desk.lines.values():
-            for order in line.orders.values():
-                if order.is_done:
-                    continue
-                row = order_row(order, set())
-                shown.append(
-                    OrderShown(
-                        symbol=line.symbol,
-                        client_id=order.client_id,
-                        purpose=names[order.purpose],
-                        side=row.side,
-                        state=row.status if order.state is State.LIVE else order.state.value,
-                        quantity=row.quantity,
-                        price=row.stop_price or row.price or 0.0,
-                        since_ms=order.sent_ms,
-                    )
-                )
-        return shown
 
 
 class _ExchangeTime:
@@ -575,42 +496,3 @@ class _ExchangeTime:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds / self._clock.scale)
-
-
-def _keys(settings: Settings) -> tuple[str, str] | None:
-    """Return key and secret; None in paper mode, which needs none.
-
-    Raises
-    ------
-    Refuse
-        Real money without its confirmation, or no keys.
-    """
-    live = settings.live
-    if live.mode == "paper":
-        return None
-    if live.mode == "live" and not live.confirm_live:
-        raise Refuse(
-            "live.mode is live, which trades real money: set live.confirm_live = true as well, or live.mode "
-            "to paper or testnet"
-        )
-    key = read_credential("binance_api_key", live.key_file, "live.key_file")
-    secret = read_credential("binance_api_secret", live.secret_file, "live.secret_file")
-    if not key or not secret:
-        raise Refuse(
-            f"live.mode is {live.mode}, which needs the exchange's keys: give the unit the credentials "
-            "binance_api_key and binance_api_secret (docs/live-trading.md), or set live.mode to paper"
-        )
-    return key, secret
-
-
-def _symbol_of(record: Record) -> str | None:
-    """Return the symbol that a record is about; None for those about all, empty for none."""
-    for name in ("symbol", "request", "answer", "seen"):
-        found = getattr(record, name, None)
-        if isinstance(found, str):
-            return found
-        if isinstance(found, Answer):
-            return found.request.symbol
-        if found is not None:
-            return getattr(found, "symbol", "")
-    return None

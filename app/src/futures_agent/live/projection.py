@@ -17,6 +17,7 @@ from pathlib import Path
 import apsw
 
 from futures_agent.errors import AgentError, Retry
+from futures_agent.live.rows import Rows
 from futures_agent.settings.tree import DatabaseSettings
 from futures_agent.store.database import Durability, open_writer
 from futures_agent.store.trades import OrderRow, TradeRow, count_trades, put_trades
@@ -26,8 +27,6 @@ BUFFER_S = 0.5
 _LOOK_EVERY_S = 60.0  # whether the database still has what was written
 _LONGEST_PAUSE_S = 30.0
 _BUSY_TIMEOUT_MS = 2_000  # the jobs' transactions are short; the rows can wait
-
-Rows = tuple[list[TradeRow], list[OrderRow]]
 
 
 class Projection:

@@ -2,12 +2,73 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from decimal import Decimal
 
-from futures_agent.exchange.orders import PlaceMarket, PlaceStop, PlaceTarget
+from futures_agent.exchange.orders import Answer, PlaceMarket, PlaceStop, PlaceTarget
+from futures_agent.live.desk import Desk
 from futures_agent.live.order import Order
+from futures_agent.live.records import Checkpoint, Record
 from futures_agent.live.trade import Trade
 from futures_agent.store.trades import OrderRow, TradeRow
+
+_NEWEST = 3  # trades of a symbol whose rows are made again when something changes
+
+Rows = tuple[list[TradeRow], list[OrderRow]]
+
+
+class RowMaker:
+    """Makes the rows of one mode's trades.
+
+    Parameters
+    ----------
+    mode, strategy : str
+        What the rows name.
+    asset : str
+        In which fees and profits are counted.
+    """
+
+    def __init__(self, mode: str, strategy: str, asset: str) -> None:
+        self._mode = mode
+        self._strategy = strategy
+        self._asset = asset
+
+    def newest(self, desk: Desk, symbols: Iterable[str]) -> Rows:
+        """Return the rows of the newest trades of `symbols`, with their orders."""
+        trades: list[TradeRow] = []
+        orders: list[OrderRow] = []
+        for symbol in symbols:
+            line = desk.lines.get(symbol)
+            if line is None:
+                continue
+            newest = [*line.trades[-_NEWEST:], *([line.trade] if line.trade else [])]
+            rows = self._trade_rows(newest)
+            known, ids = {row.trade_id for row in rows}, {trade.trade_id for trade in newest}
+            kept = (*deque(line.past.values(), 4 * _NEWEST), *line.orders.values())
+            trades += rows
+            orders += [order_row(order, known) for order in kept if order.trade_id in ids]
+        return trades, orders
+
+    def every(self, desk: Desk, records: Iterable[Record]) -> Rows:
+        """Return the rows of all that `records` tell; `desk` is a new one, and is used up."""
+        trades: dict[str, TradeRow] = {}
+        orders: dict[str, OrderRow] = {}
+
+        def collect() -> None:
+            trades.update((row.trade_id, row) for row in self._trade_rows(desk.trades))
+            orders.update((order.client_id, order_row(order, set(trades))) for order in desk.orders)
+
+        for record in records:
+            if isinstance(record, Checkpoint):  # from here on the desk knows nothing of what was
+                collect()
+            desk.apply(record)
+        collect()
+        return list(trades.values()), list(orders.values())
+
+    def _trade_rows(self, trades: Iterable[Trade]) -> list[TradeRow]:
+        rows = (trade_row(trade, self._mode, self._strategy, self._asset) for trade in trades)
+        return [row for row in rows if row is not None]
 
 
 def trade_row(trade: Trade, mode: str, strategy: str, asset: str) -> TradeRow | None:
@@ -69,3 +130,16 @@ def order_row(order: Order, known_trades: set[str]) -> OrderRow:
 
 def _number(value: Decimal | None) -> float | None:
     return None if value is None else float(value)
+
+
+def symbol_of(record: Record) -> str | None:
+    """Return the symbol that a record is about; None for those about all, empty for none."""
+    for name in ("symbol", "request", "answer", "seen"):
+        found = getattr(record, name, None)
+        if isinstance(found, str):
+            return found
+        if isinstance(found, Answer):
+            return found.request.symbol
+        if found is not None:
+            return getattr(found, "symbol", "")
+    return None
