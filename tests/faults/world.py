@@ -238,7 +238,7 @@ class World:
         began, held, seen = time.monotonic(), 0, -1
         while held < 3:
             self._raise_fault()
-            working = hub.in_flight or hub.waiting or not one.inbox.is_empty
+            working = hub.in_flight or hub.waiting or not one.inbox.is_done
             if time.monotonic() - began > (_PATIENCE_S if working else _IDLE_PATIENCE_S):
                 self._fruitless += 1
                 return
