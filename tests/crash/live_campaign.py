@@ -54,7 +54,9 @@ PIECE_MS = 3 * MINUTE_MS  # in which the clock jumps while nothing is under way
 SCALE = 2.0  # venue seconds per host second, between two jumps
 KILLS_PER_RUN = 5
 PATIENCE_S = 90.0
+NEVER = float("inf")
 RANDOM = "random instant"
+_MOST_CLOSES = 6  # within which a step is to be reached
 # Up to which occurrence of each step a life is ended; those that happen seldom have few.
 _OCCURRENCES = {
     Step.WANTED: 4,
@@ -284,31 +286,20 @@ def draw_kill(chance: random.Random, steps: list[str]) -> Kill:
     return Kill(step, occurrence=chance.randint(1, _OCCURRENCES[Step[step]]))
 
 
-def _live(world: World, kill: Kill | None, result: Result, *, calm: bool = False) -> None:
-    """Live one life under faults, up to its kill; without one the faults end, and all must come to rest."""
-    drawn = [] if calm or kill is None else faulty_venue.draw(world.chance)
-    faults = world.simulator.venue.faults
+def _live(world: World, kill: Kill, result: Result, *, calm: bool) -> None:
+    """Live one life, under faults if not `calm`, up to its kill."""
+    faults, begun_mono = world.simulator.venue.faults, time.monotonic()
     faults.clear()
+    drawn = [] if calm else faulty_venue.draw(world.chance)
     numbers = {faults.add(read_fault(line, world.now_ms)): name for name, line in drawn}
-    begun_mono = time.monotonic()
     world.start(kill)
-    closes = (kill.closes if kill.step == RANDOM else 6) if kill is not None else 2
-    never = float("inf")
-    until_mono = (
-        begun_mono + kill.delay_s if kill is not None and kill.step == RANDOM and not closes else never
-    )
-    lives_on = world.rest(until_mono)
-    lives_on = lives_on and world.wait("the fills in the journal", world.fills_agree, until_mono)
-    for number in range(closes):
-        if lives_on and kill is not None and kill.step == RANDOM and number == closes - 1:
-            until_mono = time.monotonic() + 0.2 + kill.delay_s
-        lives_on = lives_on and world.to_next_close(until_mono)
-    if kill is None:
-        if not lives_on:
-            raise Failed(f"the trader ended by itself with {world.process.exitcode}; see trader.log")
-        world.wait("the fills in the journal", world.fills_agree, never)
-        return
-    if kill.step == RANDOM and lives_on:
+    if kill.step != RANDOM:
+        _trade(world, _MOST_CLOSES, NEVER)
+    elif kill.closes == 0:
+        _trade(world, 0, begun_mono + kill.delay_s)
+    elif _trade(world, kill.closes - 1, NEVER):
+        until_mono = time.monotonic() + kill.delay_s
+        world.to_next_close(until_mono)
         time.sleep(max(0.0, until_mono - time.monotonic()))
     by_itself = not world.alive
     world.end(signal.SIGKILL)
@@ -316,8 +307,25 @@ def _live(world: World, kill: Kill | None, result: Result, *, calm: bool = False
     result.kills += 1
     result.planned.update([kill.step, *numbers.values()])
     result.engaged.update(name for number, name in numbers.items() if number in struck)
-    if kill.step == RANDOM or by_itself:
-        result.engaged[kill.step] += 1
+    result.engaged[kill.step] += by_itself or kill.step == RANDOM
+
+
+def _trade(world: World, closes: int, until_mono: float) -> bool:
+    """Let the trader find its way back and decide `closes`; return whether it lives on at `until_mono`."""
+    return (
+        world.rest(until_mono)
+        and world.wait("the fills in the journal", world.fills_agree, until_mono)
+        and all(world.to_next_close(until_mono) for _ in range(closes))
+    )
+
+
+def _live_in_peace(world: World) -> None:
+    """Live the last life, without faults: all must come to rest, and the trader end when it is told to."""
+    world.simulator.venue.faults.clear()
+    world.start(None)
+    if not (_trade(world, 2, NEVER) and world.wait("the fills", world.fills_agree, NEVER)):
+        raise Failed(f"the trader ended by itself with {world.process.exitcode}; see trader.log")
+    world.end(signal.SIGTERM)
 
 
 def _judge(world: World, result: Result, *, calm: bool) -> list[str]:
@@ -371,8 +379,7 @@ def run_once(
                 _live(world, kill, result, calm=calm)
                 if chance.random() < 0.5:  # the host is down for a while, and the market moves on
                     world.jump(chance.randint(0, 20) * MINUTE_MS)
-            _live(world, None, result)
-            world.end(signal.SIGTERM)
+            _live_in_peace(world)
             return _judge(world, result, calm=calm)
         except Failed as failed:
             return [f"{failed}", *_judge(world, result, calm=calm)]

@@ -26,12 +26,12 @@ def send_before_the_journal() -> None:
     def answer(clerk: Clerk, request: Any) -> None:
         clerk._on_answer(answers[request.client_id])
 
-    Clerk._write, Clerk._send = sent_first, answer  # type: ignore[method-assign]
+    Clerk._write, Clerk._send = sent_first, answer
 
 
 def believe_what_was_under_way() -> None:
     """A start does not doubt the requests of the life before: their answers are waited for."""
-    Desk._start = lambda desk, record: None  # type: ignore[method-assign]
+    Desk._start = lambda desk, record: None
 
 
 def ask_for_no_fills() -> None:
@@ -41,4 +41,4 @@ def ask_for_no_fills() -> None:
     def without(trader: Trader, taken: AuditTaken) -> None:
         reconcile(trader, taken._replace(fills=()))
 
-    Trader._reconcile = without  # type: ignore[method-assign]
+    Trader._reconcile = without

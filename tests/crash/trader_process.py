@@ -68,11 +68,19 @@ def trade(
             assembly.close()
 
 
+def _is_protected(assembly: Assembly) -> bool:
+    """Say whether all that the trader believes to hold has its stop; time must not jump while it has not."""
+    try:
+        return all(line.stop is not None for line in list(assembly.desk.lines.values()) if line.exposure)
+    except RuntimeError:  # the work loop is at it
+        return False
+
+
 def _tell(assembly: Assembly, board: Board) -> None:
     """Keep the board up to date."""
     held = 0
     while True:
-        idle = assembly.trader.is_idle and assembly.streams_are_up
+        idle = assembly.trader.is_idle and assembly.streams_are_up and _is_protected(assembly)
         held = held + 1 if idle else 0
         board.tell(
             board.told._replace(
