@@ -4,7 +4,6 @@ import pytest
 
 from crash import live_campaign, sabotage
 from crash.live_campaign import RANDOM, Kill, Result
-from futures_agent.live.steps import Step
 
 pytestmark = pytest.mark.slow
 
