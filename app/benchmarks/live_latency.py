@@ -1,7 +1,7 @@
 """From the close of a bar to the first order on the wire: 60 symbols, H1, a strategy as costly as `smc`.
 
 Run from `app/`: `python -m benchmarks.live_latency [--closes N] [--burning N]`. The exchange runs here, in
-real time, and jumps to shortly before each full hour; the trader is a process of its own, uncompiled, as it is
+real time, and jumps to shortly before each full hour; the trader is a process of its own, not compiled, as
 always. Measured is from when the last final H1 kline of a close has been written to the trader's socket to
 when the first market order of that close has been read from a socket: streams, decision on 60 symbols, the
 journal on the disk twice (what is wanted, what is sent), and the request. Each way crosses the loopback.

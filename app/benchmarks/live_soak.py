@@ -113,7 +113,7 @@ def _settings(scale: float) -> dict[str, Any]:
         **RECKLESS,
         "strategy.name": "ema_cross",
         "strategy.params": json.dumps({"fast": 2, "slow": 5, "atr": 5, "stop_atr": 1.5, "target_atr": 2.5}),
-        "risk.max_positions": 12,
+        "risk.max_positions": 24,
         "exchange.time_scale": scale,
         "exchange.recv_window_ms": 60_000,
         "exchange.clock_resync_s": 3_600,
@@ -276,9 +276,8 @@ def told_books(books: Books, ledger: Path) -> list[str]:
         f"{orders['ORDER']:,} orders and {orders['ALGO']:,} conditional ones; answers {dict(books.answers)}"
     )
     print(f"incidents: {dict(books.incidents) or 'none'}")
-    print(
-        f"fills: {len(booked):,} in the ledger, {len(books.fills):,} in the journal, {len(odd)} different (bar 0)"
-    )
+    print(f"fills: {len(booked):,} in the ledger, {len(books.fills):,} in the journal, ", end="")
+    print(f"{len(odd)} different (bar 0)")
     return [f"fill {odd[0]} and {len(odd) - 1} others"] if odd else []
 
 
