@@ -301,6 +301,8 @@ class Desk:
         return min(times, default=None)
 
     def _wants(self, line: Line) -> Iterator[Want]:
+        if not line.orders and line.trade is None and not line.strangers:
+            return  # most symbols at most times, and each message asks for all of them
         yield from drop_wants(line)
         yield from naked_wants(line, self._terms)
         yield from exit_wants(line, self._terms)

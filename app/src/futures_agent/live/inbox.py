@@ -99,10 +99,10 @@ class Inbox:
         except queue.Empty:
             return None
 
-    def done(self) -> None:
-        """Everything that follows from the message taken last has been done."""
+    def done(self, taken: int) -> None:
+        """Everything that follows from the messages taken last, so many, has been done."""
         with self._lock:
-            self._open -= 1
+            self._open -= taken
 
     @property
     def is_done(self) -> bool:

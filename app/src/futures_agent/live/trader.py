@@ -135,15 +135,20 @@ class Trader:
             self.turn()
 
     def turn(self) -> None:
-        """Take one message, if one comes soon, and do whatever follows and whatever is due."""
+        """Take one message, if one comes soon, and do whatever follows and whatever is due.
+
+        The candles of all symbols close at once: those that wait are one message.
+        """
         message = self.parts.inbox.take(self._nap_s())
         self._is_due = True  # until it has been looked at again
-        if message is not None:
+        taken = 0
+        while message is not None:
             self._take(message)
+            taken += 1
+            message = self.parts.inbox.take(0.0) if isinstance(message, CandleClosed) else None
         self.parts.clerk.settle()
         self._look_after()
-        if message is not None:
-            self.parts.inbox.done()
+        self.parts.inbox.done(taken)
         now_mono = time.monotonic()
         if self.parts.heartbeat.is_working and now_mono - self._alive_mono >= _ALIVE_EVERY_S:
             self._alive_mono = now_mono
