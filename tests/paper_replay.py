@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,6 +37,9 @@ class PaperReplay(Replay):
         broker = self.trader.assembly.broker
         assert isinstance(broker, PaperBroker)
         return broker
+
+    def wallet(self) -> Decimal:
+        return self.paper.snapshot().wallet.balance
 
     def step(self, hours: int = 1) -> None:
         """Let the trader see hours go by."""

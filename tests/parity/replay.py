@@ -213,17 +213,20 @@ class Replay:
         assert self.trader is not None
         self.simulator.clock.set(close_ms)
         self.simulator.venue.advance(close_ms)
-        account = self.simulator.venue.exchange.accounts[0]
         # What the account's stream has yet to tell must not be overtaken by the next close.
         self.trader.wait(
             lambda one: (
                 one.rounds.last_close_ms == close_ms
                 and one.trader.is_idle
-                and one.cash.balance == account.wallet("USDT")
+                and one.cash.balance == self.wallet()
             ),
             lambda: self._tick(close_ms),
         )
         self._collect()
+
+    def wallet(self) -> Decimal:
+        """Return the balance of the account that the trader trades on."""
+        return self.simulator.venue.exchange.accounts[0].wallet("USDT")
 
     def _tick(self, close_ms: int) -> None:
         """Let a second pass: some of what the trader does about doubts has a pace of its own.
