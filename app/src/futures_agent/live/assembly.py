@@ -7,12 +7,13 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 from futures_agent import __version__
 from futures_agent.backtest.result_files import read_latest
 from futures_agent.clock import Clock
-from futures_agent.errors import AgentError, Refuse
+from futures_agent.errors import AgentError, Interrupted, Refuse
 from futures_agent.exchange.client import MarketDataClient
 from futures_agent.exchange.orders import Seen
 from futures_agent.exchange.sentiment import FundingPage, SentimentClient
@@ -92,7 +93,10 @@ class Assembly:
         self.instruments: dict[str, Instrument] = {}
         self.symbols: tuple[str, ...] = ()
         self.marks: dict[str, float] = {}
-        self.market_client = MarketDataClient(settings.exchange, paths.exchange_state, live=True)
+        self._closing = Event()
+        self.market_client = MarketDataClient(
+            settings.exchange, paths.exchange_state, live=True, on_wait=lambda until_ms: self._check_closing()
+        )
         self._funding_client: SentimentClient | None = None
         self._finer = next((frame for frame in reversed(self.frames) if frame.ms < self.timeframe.ms), None)
         self.broker = self._broker(keys)
@@ -177,6 +181,7 @@ class Assembly:
 
     def close(self) -> None:
         """End threads and connections; what the database lacks is written at the next start."""
+        self._closing.set()
         for each in (self.market_stream, self.fetch, self.audit, self._funding_client, self.broker):
             if each is not None:
                 each.close()
@@ -416,10 +421,16 @@ class Assembly:
             database=self.settings.paths.database,
             settings=self.settings.database,
         ):
+            self._check_closing()
             self.heartbeat.mark("attempt")
             if done.fault:
                 faults.append(done.fault)
         return faults
+
+    def _check_closing(self) -> None:
+        """Raise `Interrupted` once the trader is ending: a program ends when its last thread does."""
+        if self._closing.is_set():
+            raise Interrupted("live trading ends")
 
     def _is_recent(self, close_ms: int, now_ms: int) -> bool:
         """Say whether the newest close may still be decided; it is not decided twice."""
